@@ -5,6 +5,7 @@
 
 #include "auth/base64url.h"
 #include "auth/token_claims.h"
+#include "auth/token_reason.h"
 #include "auth/token_signature.h"
 #include "base/assert.h"
 #include "protocol/json.h"
@@ -19,6 +20,7 @@ struct token_verifier {
     struct json_reader *json;
     char text[TOKEN_BYTES_MAX];  /* the part that is read: changed by the reader */
     char plain[TOKEN_BYTES_MAX]; /* the same, unchanged */
+    struct token_reason reason;  /* what the caller gets */
 };
 
 /* A token cut at its dots, and its signature. */
@@ -66,6 +68,20 @@ void token_verifier_close(struct token_verifier **verifier_p)
     free(verifier);
 }
 
+static const char *explain_no_jwt(struct span token)
+{
+    uint32_t dots = 0;
+    for (size_t i = 0; i < token.bytes; i++)
+        dots += token.data[i] == '.';
+    if (dots == 4)
+        return "the token has five parts, so it may be encrypted (JWE): have its issuer sign it only, as a JWT of "
+               "three "
+               "parts";
+    return "the token is no JWT of three parts with dots between them; if it is an opaque access token, have its "
+           "issuer "
+           "make JWTs for this server";
+}
+
 static const char *cut(struct span token, struct parts *parts_r)
 {
     if (token.bytes > TOKEN_BYTES_MAX)
@@ -74,7 +90,7 @@ static const char *cut(struct span token, struct parts *parts_r)
     const char *first = token.bytes == 0 ? NULL : memchr(token.data, '.', token.bytes);
     const char *second = first == NULL ? NULL : memchr(first + 1, '.', (size_t)(end - first) - 1);
     if (second == NULL || memchr(second + 1, '.', (size_t)(end - second) - 1) != NULL)
-        return "the token is no JWT of three parts with dots between them";
+        return explain_no_jwt(token);
     parts_r->header = (struct span){token.data, (size_t)(first - token.data)};
     parts_r->payload = (struct span){first + 1, (size_t)(second - first) - 1};
     parts_r->content = (struct span){token.data, (size_t)(second - token.data)};
@@ -98,17 +114,15 @@ static bool read_object(struct token_verifier *verifier, struct span part)
 }
 
 /* The spelling is compared exactly: "none", "None" and "hs256" are unknown. RFC 9864 calls EdDSA Ed25519. */
-static bool find_algorithm(const struct json_member *name, enum token_algorithm *algorithm_r)
+static bool find_algorithm(struct span name, enum token_algorithm *algorithm_r)
 {
-    if (name == NULL || name->kind != JSON_KIND_STRING)
-        return false;
     for (int i = 0; i < TOKEN_ALGORITHMS; i++) {
         *algorithm_r = (enum token_algorithm)i;
-        if (span_equal(name->value, token_algorithm_name(*algorithm_r)))
+        if (span_equal(name, token_algorithm_name(*algorithm_r)))
             return true;
     }
     *algorithm_r = TOKEN_EDDSA;
-    return span_equal(name->value, SPAN_LITERAL("Ed25519"));
+    return span_equal(name, SPAN_LITERAL("Ed25519"));
 }
 
 static const char *read_header(struct token_verifier *verifier, struct span part, struct header *header_r)
@@ -123,8 +137,14 @@ static const char *read_header(struct token_verifier *verifier, struct span part
         return "the token's kid is no string";
     header_r->has_kid = kid != NULL;
     header_r->kid = kid != NULL ? kid->value : (struct span){"", 0};
-    if (!find_algorithm(algorithm, &header_r->algorithm))
-        return "the token's alg is none of HS256, RS256, ES256 and EdDSA (Ed25519)";
+    if (algorithm == NULL || algorithm->kind != JSON_KIND_STRING)
+        return "the token's header has no alg, or one that is no string";
+    if (!find_algorithm(algorithm->value, &header_r->algorithm))
+        return token_reason_write(
+            &verifier->reason,
+            "the token's alg is %s: have its issuer sign with RS256, ES256 or EdDSA (Ed25519), or "
+            "with HS256",
+            token_reason_value(&verifier->reason, algorithm->value));
     return NULL;
 }
 
@@ -158,6 +178,17 @@ static uint32_t candidates(const struct token_keys *keys, const struct header *h
     return count;
 }
 
+static const char *explain_no_key(struct token_verifier *verifier, const struct header *header)
+{
+    const char *algorithm = token_algorithm_name(header->algorithm).data;
+    if (header->has_kid)
+        return token_reason_write(&verifier->reason,
+                                  "the server has no key for %s with the token's kid %s: its keys may be older than "
+                                  "the token",
+                                  algorithm, token_reason_value(&verifier->reason, header->kid));
+    return token_reason_write(&verifier->reason, "the server has no key for the token's alg, %s", algorithm);
+}
+
 static const char *check_signature(struct token_verifier *verifier, const struct parts *parts,
                                    const struct header *header, struct token_result *result)
 {
@@ -165,8 +196,7 @@ static const char *check_signature(struct token_verifier *verifier, const struct
     uint32_t count = candidates(verifier->keys, header, indices);
     uint32_t most = token_algorithm_tries(header->algorithm);
     if (count == 0)
-        return header->has_kid ? "the server has no key with the token's alg and kid"
-                               : "the server has no key for the token's alg";
+        return explain_no_key(verifier, header);
     for (uint32_t i = 0; i < count && i < most; i++) {
         result->tries++;
         if (token_signature_is_good(verifier->signature, indices[i], parts->content,
@@ -193,7 +223,7 @@ struct token_result token_verify(struct token_verifier *verifier, struct span to
     if (result.reason == NULL && !read_object(verifier, parts.payload))
         result.reason = "the token's payload is no base64url of a JSON object without repeated names";
     if (result.reason == NULL)
-        result.reason =
-            token_claims_read(verifier->json, verifier->text, verifier->plain, &verifier->rules, now_s, claims_r);
+        result.reason = token_claims_read(verifier->json, verifier->text, verifier->plain, &verifier->rules, now_s,
+                                          claims_r, &verifier->reason);
     return result;
 }

@@ -43,7 +43,8 @@ struct token_claims {
 };
 
 struct token_result {
-    const char *reason; /* NULL: the token is good. Static: why it is not */
+    const char *reason; /* NULL: the token is good. Else why not: printable ASCII, TOKEN_REASON_BYTES_MAX bytes at most;
+                         * valid until the next call with the verifier, and while it is open */
     enum token_algorithm algorithm;
     uint32_t tries; /* signatures of `algorithm` that were verified: what it cost */
 };

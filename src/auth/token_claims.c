@@ -83,33 +83,63 @@ static bool is_audience(const struct json_member *audience, const char *text, ch
     return array_has(at, at + audience->value.bytes, wanted);
 }
 
-static const char *check_parties(const struct json_reader *json, const char *text, char *plain,
-                                 const struct token_rules *rules)
+static const char *check_issuer(const struct json_reader *json, struct span wanted, struct token_reason *reason)
 {
     const struct json_member *issuer = find_string(json, SPAN_LITERAL("iss"));
-    if (rules->issuer.bytes > 0 && (issuer == NULL || !span_equal(issuer->value, rules->issuer)))
-        return "the token's iss is missing or not the issuer that the server is configured for";
-    if (rules->audience.bytes > 0 && !is_audience(json_find(json, SPAN_LITERAL("aud")), text, plain, rules->audience))
-        return "the token's aud is missing or not the audience that the server is configured for";
+    if (issuer == NULL)
+        return "the token's iss is missing or no string, and the server is configured for an issuer";
+    if (!span_equal(issuer->value, wanted))
+        return token_reason_write(reason, "the token's iss is %s, not the issuer that the server is configured for",
+                                  token_reason_value(reason, issuer->value));
+    return NULL;
+}
+
+static const char *explain_audience(const struct json_member *audience, struct token_reason *reason)
+{
+    const char *given = "";
+    if (audience != NULL && audience->kind == JSON_KIND_STRING)
+        given = token_reason_value(reason, audience->value);
+    else if (audience != NULL && audience->kind == JSON_KIND_ARRAY)
+        given = token_reason_values(reason, audience->value);
+    if (given[0] == '\0')
+        return "the token's aud is missing or has no string, and the server is configured for an audience";
+    return token_reason_write(reason, "the token's aud is %s, not the audience that the server is configured for",
+                              given);
+}
+
+static const char *check_user(const struct json_member *user, const struct token_rules *rules,
+                              struct token_reason *reason)
+{
+    if (user == NULL)
+        return token_reason_write(reason, "the token's claim for the user, %s, is missing or no string",
+                                  token_reason_value(reason, rules->user_claim));
+    if (!request_is_user_name(user->value))
+        return token_reason_write(reason,
+                                  "the token's claim for the user is no user name: %s (1 to 128 printable ASCII "
+                                  "characters, no blanks, quotes or backslashes)",
+                                  token_reason_value(reason, user->value));
     return NULL;
 }
 
 const char *token_claims_read(const struct json_reader *json, const char *text, char *plain,
-                              const struct token_rules *rules, uint64_t now_s, struct token_claims *claims_r)
+                              const struct token_rules *rules, uint64_t now_s, struct token_claims *claims_r,
+                              struct token_reason *reason)
 {
     *claims_r = (struct token_claims){0};
     ASSERT(rules->user_claim.bytes > 0);
     const struct json_member *user = find_string(json, rules->user_claim);
-    const char *reason = check_dates(json, now_s, claims_r);
-    if (reason == NULL && find_string(json, SPAN_LITERAL("sub")) == NULL)
-        reason = "the token's sub is missing or no string";
-    if (reason == NULL)
-        reason = check_parties(json, text, plain, rules);
-    if (reason == NULL && (user == NULL || !request_is_user_name(user->value)))
-        reason = "the token's claim for the user is missing or no user name: 1 to 128 printable ASCII characters, no "
-                 "blanks, quotes or backslashes";
-    if (reason != NULL)
-        return reason;
+    const struct json_member *audience = json_find(json, SPAN_LITERAL("aud"));
+    const char *error = check_dates(json, now_s, claims_r);
+    if (error == NULL && find_string(json, SPAN_LITERAL("sub")) == NULL)
+        error = "the token's sub is missing or no string";
+    if (error == NULL && rules->issuer.bytes > 0)
+        error = check_issuer(json, rules->issuer, reason);
+    if (error == NULL && rules->audience.bytes > 0 && !is_audience(audience, text, plain, rules->audience))
+        error = explain_audience(audience, reason);
+    if (error == NULL)
+        error = check_user(user, rules, reason);
+    if (error != NULL)
+        return error;
     const struct json_member *admin = json_find(json, rules->admin_claim);
     claims_r->is_admin = rules->admin_claim.bytes > 0 && admin != NULL && admin->kind == JSON_KIND_TRUE;
     ASSERT(user->value.bytes <= sizeof claims_r->user);

@@ -35,7 +35,7 @@ void tokens_post(struct tokens *tokens, struct token_keys *keys);
 /* Whether the server asks for tokens. */
 bool tokens_are_wanted(const struct core *core);
 /* Verifies the token of a login, and that a `user` beside it is the token's. Counts the cost in the turn's budget. NULL
- * and *claims_r; or, static, why the login is refused. Shard's thread. */
+ * and *claims_r; or why the login is refused, valid until the next call. Shard's thread. */
 const char *tokens_check(struct core *core, const struct request_login *login, struct token_claims *claims_r);
 /* Verifies a token that comes without a login: as above. */
 const char *tokens_check_bearer(struct core *core, struct span token, struct token_claims *claims_r);

@@ -15,6 +15,7 @@
 
 #include "auth/token.h"
 #include "auth/token_files.h"
+#include "auth/token_reason.h"
 #include "auth/token_sign.h"
 #include "base/assert.h"
 #include "protocol/request.h"
@@ -49,10 +50,21 @@ static struct kit make_kit(void)
     return kit;
 }
 
+/* Fits a log line and an error, whatever the token has. */
+static bool is_plain(const char *reason)
+{
+    size_t bytes = strlen(reason);
+    for (size_t i = 0; i < bytes; i++)
+        if (reason[i] < ' ' || reason[i] > '~' || reason[i] == '"')
+            return false;
+    return bytes > 0 && bytes <= TOKEN_REASON_BYTES_MAX;
+}
+
 static bool is_good(const struct kit *kit, struct span token, struct token_claims *claims_r)
 {
     struct token_result result = token_verify(kit->verifier, token, NOW_S, claims_r);
     ASSERT(result.tries <= token_algorithm_tries(result.algorithm));
+    ASSERT(result.reason == NULL || is_plain(result.reason));
     return result.reason == NULL;
 }
 

@@ -48,6 +48,7 @@ static void expect(struct token_verifier *verifier, const char *text, const char
     const char *reason = reason_at(verifier, text, NOW);
     cr_assert_not_null(reason, "accepted: %s", text);
     cr_assert_not_null(strstr(reason, said), "%s: %s", said, reason);
+    cr_assert_leq(strlen(reason), TOKEN_REASON_BYTES_MAX);
 }
 
 static const char *signed_with(struct token_signer *signer, const char *header, const char *payload)
@@ -182,9 +183,10 @@ static struct token_signer *signer_a(void)
 Test(token, what_is_no_jwt_of_three_parts_is_refused)
 {
     struct token_verifier *verifier = verifier_of_text(SECRET_A, true);
-    const char *const bad[] = {"", ".", "a", "a.b", "a.b.c.d", "a..b.c"};
+    const char *const bad[] = {"", ".", "a", "a.b", "a.b.c.d", "a..b.c", "a.b.c.d.e.f"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        expect(verifier, bad[i], "three parts");
+        expect(verifier, bad[i], "three parts with dots between them; if it is an opaque access token");
+    expect(verifier, "eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d", "five parts, so it may be encrypted (JWE)");
     expect(verifier, "a.b.", "no signature");
     expect(verifier, "a.b.c", "signature is no base64url");
     expect(verifier, "a.b.YQ==", "signature is no base64url");
@@ -221,7 +223,10 @@ Test(token, a_header_that_is_not_as_it_must_be_is_refused_before_any_signature_i
         {"", "JSON object"},
         {"{\"alg\":\"RS256\"}", "no key for the token's alg"},
         {"{\"alg\":\"ES256\"}", "no key for the token's alg"},
-        {"{\"alg\":\"EdDSA\",\"kid\":\"k\"}", "no key with the token's alg and kid"},
+        {"{\"alg\":\"EdDSA\",\"kid\":\"k\"}", "no key for EdDSA with the token's kid k"},
+        {"{\"alg\":\"PS256\"}", "the token's alg is PS256: have its issuer sign with"},
+        {"{\"alg\":\"RS\\n256\"}", "the token's alg is RS?256:"},
+        {"{\"alg\":\"EdDSA\",\"kid\":\"\\u0007\\\"\\u00e4\"}", "the token's kid ?'??:"},
     };
     struct token_verifier *verifier = verifier_of_text(SECRET_A, true);
     struct token_signer *signer = signer_a();
@@ -282,7 +287,7 @@ Test(token, a_payload_that_is_not_as_it_must_be_is_refused)
         {"{\"exp\":1700000060}", "sub is missing"},
         {"{\"sub\":7,\"exp\":1700000060}", "sub is missing or no string"},
         {"{\"sub\":\"\",\"exp\":1700000060}", "no user name"},
-        {"{\"sub\":\"a b\",\"exp\":1700000060}", "no user name"},
+        {"{\"sub\":\"a b\",\"exp\":1700000060}", "no user name: a b (1 to 128"},
         {"{\"sub\":\"a\\u0000b\",\"exp\":1700000060}", "no user name"},
         {"{\"sub\":\"\\u00e4\",\"exp\":1700000060}", "no user name"},
         {"{\"sub\":\"alice\",\"sub\":\"bob\",\"exp\":1700000060}", "repeated"},
@@ -331,15 +336,17 @@ Test(token, audience_and_issuer_are_checked_if_they_are_configured)
         {"{\"\\u0073ub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\": [ \"x\\\"]\" ,\"ch\\u0061t\" ] }",
          NULL},
         {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":[\"chat\"]}", NULL},
-        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":[]}", "aud"},
-        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":[\"x\",\"chatt\"]}", "aud"},
+        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":[]}", "aud is missing or has no string"},
+        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":\"account\"}", "aud is account, not the"},
+        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":[\"x\",\"c\\/t\"]}",
+         "aud is x, c/t, not the"},
         {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":[\"chat\",7]}", "aud"},
         {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":[[\"chat\"]]}", "aud"},
         {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\",\"aud\":{\"chat\":\"chat\"}}", "aud"},
         {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i\"}", "aud"},
-        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i/\",\"aud\":\"chat\"}", "iss"},
-        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":[\"https://i\"],\"aud\":\"chat\"}", "iss"},
-        {"{\"sub\":\"u\",\"exp\":1700000060,\"aud\":\"chat\"}", "iss"},
+        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":\"https://i/\",\"aud\":\"chat\"}", "iss is https://i/, not the"},
+        {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":[\"https://i\"],\"aud\":\"chat\"}", "iss is missing"},
+        {"{\"sub\":\"u\",\"exp\":1700000060,\"aud\":\"chat\"}", "iss is missing"},
     };
     rules.audience = SPAN_LITERAL("chat");
     rules.issuer = SPAN_LITERAL("https://i");
@@ -364,7 +371,7 @@ Test(token, the_claim_that_names_the_user_can_be_another_one_and_sub_is_still_ne
     expect_user(verifier,
                 signed_with(signer, HEADER, "{\"sub\":\"f00\",\"preferred_username\":\"alice\",\"exp\":1700000060}"),
                 "alice");
-    expect(verifier, signed_with(signer, HEADER, PAYLOAD), "claim for the user");
+    expect(verifier, signed_with(signer, HEADER, PAYLOAD), "claim for the user, preferred_username, is missing");
     expect(verifier, signed_with(signer, HEADER, "{\"preferred_username\":\"alice\",\"exp\":1700000060}"),
            "sub is missing");
     token_signer_close(&signer);
@@ -421,8 +428,8 @@ Test(token, kid_selects_the_key_and_no_other_is_tried)
     cr_assert_eq(token_verify(verifier, span_of(token), NOW, &claims).tries, 1);
     expect(verifier, signed_with(signer, "{\"alg\":\"EdDSA\",\"kid\":\"k1\"}", PAYLOAD), "signature is wrong");
     cr_assert_eq(token_verify(verifier, span_of(token), NOW, &claims).tries, 1);
-    expect(verifier, signed_with(signer, "{\"alg\":\"EdDSA\",\"kid\":\"k\"}", PAYLOAD), "no key with");
-    expect(verifier, signed_with(signer, "{\"alg\":\"EdDSA\",\"kid\":\"\"}", PAYLOAD), "no key with");
+    expect(verifier, signed_with(signer, "{\"alg\":\"EdDSA\",\"kid\":\"k\"}", PAYLOAD), "no key for EdDSA with");
+    expect(verifier, signed_with(signer, "{\"alg\":\"EdDSA\",\"kid\":\"\"}", PAYLOAD), "no key for EdDSA with");
     expect(verifier, signed_with(signer, "{\"alg\":\"EdDSA\"}", PAYLOAD), "too many keys to try");
     cr_assert_eq(token_verify(verifier, span_of(token), NOW, &claims).tries, TOKEN_TRIES_EDDSA);
     token_signer_close(&signer);

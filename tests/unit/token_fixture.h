@@ -17,6 +17,7 @@
 
 #include "auth/token.h"
 #include "auth/token_keys.h"
+#include "auth/token_reason.h"
 #include "auth/token_sign.h"
 
 /* 32 bytes of A, 32 bytes of B. */
