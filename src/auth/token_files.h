@@ -13,7 +13,9 @@
 struct token_keys {
     atomic_uint references;
     uint32_t count;
+    uint32_t skipped_count;
     struct token_key keys[TOKEN_KEYS_MAX];
+    char skipped[TOKEN_SKIPPED_BYTES_MAX + 1];
 };
 
 /* What is being loaded, and where an error goes. */
@@ -37,6 +39,10 @@ struct token_key *token_files_add(struct token_loader *loader);
 /* Checks a public key (not NULL: asserted) and takes its algorithm from its kind. Owns `public`. `what` names the key
  * in errors. */
 bool token_files_add_public(struct token_loader *loader, const char *what, EVP_PKEY *public, struct span kid);
+
+/* Counts a key that is no use here, and adds it to the text about them: its name, and the member and the value (""
+ * for none) that make it so. */
+void token_files_skip(struct token_loader *loader, const char *name, const char *member, const char *value);
 
 /* Add the keys of a file of their format, of `bytes` (1 to TOKEN_FILE_BYTES_MAX, asserted) at `data`. */
 bool token_files_take_secrets(struct token_loader *loader, const char *data, size_t bytes);

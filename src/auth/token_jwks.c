@@ -37,21 +37,17 @@ static bool may_be(const struct jwk *jwk, const char *name, const char *text)
     return json_object_get(jwk->object, name) == NULL || has_text(jwk, name, text);
 }
 
-static bool is_for_verifying(const struct jwk *jwk)
+static bool may_verify(const struct jwk *jwk)
 {
     json_t *operations = json_object_get(jwk->object, "key_ops"), *operation;
     size_t i;
-    if (!may_be(jwk, "use", "sig"))
-        return false;
-    if (operations == NULL)
-        return true;
     json_array_foreach(operations, i, operation)
     {
         const char *name = json_string_value(operation);
         if (name != NULL && strcmp(name, "verify") == 0)
             return true;
     }
-    return false;
+    return operations == NULL;
 }
 
 /* The bytes of a base64url member. False: absent, no base64url, or not within the bounds. */
@@ -121,7 +117,54 @@ static EVP_PKEY *make_ed25519(const struct jwk *jwk)
     return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, sizeof x);
 }
 
-/* A key of no use here is skipped: true, and nothing is added. */
+/* -- keys that verify tokens; the others of a set are skipped -- */
+
+struct kind {
+    const char *kty;
+    const char *crv; /* NULL: it has none */
+    const char *alg;
+    const char *other_alg; /* NULL: none */
+    EVP_PKEY *(*make)(const struct jwk *jwk);
+};
+
+static const struct kind kinds[] = {
+    {"RSA", NULL, "RS256", NULL, make_rsa},
+    {"EC", "P-256", "ES256", NULL, make_p256},
+    {"OKP", "Ed25519", "EdDSA", "Ed25519", make_ed25519},
+};
+
+/* NULL: a key of this kind verifies no token. */
+static const struct kind *find_kind(const struct jwk *jwk)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (has_text(jwk, "kty", kinds[i].kty))
+            return &kinds[i];
+    return NULL;
+}
+
+/* The member that makes the key no use here; NULL: it is one that verifies tokens. */
+static const char *find_obstacle(const struct jwk *jwk, const struct kind *kind)
+{
+    if (!may_be(jwk, "use", "sig"))
+        return "use";
+    if (!may_verify(jwk))
+        return "key_ops";
+    if (kind == NULL)
+        return "kty";
+    if (kind->crv != NULL && !has_text(jwk, "crv", kind->crv))
+        return "crv";
+    bool is_ours = may_be(jwk, "alg", kind->alg) || (kind->other_alg != NULL && has_text(jwk, "alg", kind->other_alg));
+    return is_ours ? NULL : "alg";
+}
+
+static void skip(struct token_loader *loader, const struct jwk *jwk, const char *obstacle)
+{
+    const char *kid = json_string_value(json_object_get(jwk->object, "kid"));
+    json_t *member = json_object_get(jwk->object, obstacle);
+    const char *value = json_is_array(member) ? "" : json_is_string(member) ? json_string_value(member) : "?";
+    token_files_skip(loader, kid != NULL ? kid : jwk->what, obstacle, value);
+}
+
 static bool take_usable(struct token_loader *loader, const struct jwk *jwk, EVP_PKEY *(*make)(const struct jwk *jwk))
 {
     json_t *kid = json_object_get(jwk->object, "kid");
@@ -143,15 +186,11 @@ static bool take_key(struct token_loader *loader, const struct jwk *jwk)
         if (json_object_get(jwk->object, private_parts[i]) != NULL)
             return token_files_fail(loader, "%s has the private part \"%s\": remove it, the public part is enough",
                                     jwk->what, private_parts[i]);
-    if (!is_for_verifying(jwk))
-        return true;
-    if (has_text(jwk, "kty", "RSA") && may_be(jwk, "alg", "RS256"))
-        return take_usable(loader, jwk, make_rsa);
-    if (has_text(jwk, "kty", "EC") && has_text(jwk, "crv", "P-256") && may_be(jwk, "alg", "ES256"))
-        return take_usable(loader, jwk, make_p256);
-    if (has_text(jwk, "kty", "OKP") && has_text(jwk, "crv", "Ed25519")
-        && (may_be(jwk, "alg", "EdDSA") || has_text(jwk, "alg", "Ed25519")))
-        return take_usable(loader, jwk, make_ed25519);
+    const struct kind *kind = find_kind(jwk);
+    const char *obstacle = find_obstacle(jwk, kind);
+    if (obstacle == NULL)
+        return take_usable(loader, jwk, kind->make);
+    skip(loader, jwk, obstacle);
     return true;
 }
 
@@ -164,7 +203,8 @@ static bool take_set(struct token_loader *loader, json_t *root)
         if (!take_key(loader, &jwk))
             return false;
     } else if (!json_is_array(keys)) {
-        return token_files_fail(loader, "is JSON, but neither a set of keys (an array \"keys\") nor a key (\"kty\")");
+        return token_files_fail(loader, "is JSON, but neither a set of keys (an array \"keys\") nor a key (\"kty\"): "
+                                        "fetch what is at the jwks_uri of the provider");
     }
     for (size_t i = 0; i < json_array_size(keys); i++) {
         struct jwk jwk = {json_array_get(keys, i), ""};
@@ -175,7 +215,8 @@ static bool take_set(struct token_loader *loader, json_t *root)
     return loader->keys->count > before
            || token_files_fail(loader,
                                "has no key that can be used: one for signatures (\"use\":\"sig\") is wanted: RSA for "
-                               "RS256, EC with P-256 for ES256, or OKP with Ed25519 for EdDSA");
+                               "RS256, EC with P-256 for ES256, or OKP with Ed25519 for EdDSA%s%.200s",
+                               loader->keys->skipped_count > 0 ? "; it has " : "", loader->keys->skipped);
 }
 
 bool token_files_take_jwks(struct token_loader *loader, const char *data, size_t bytes)

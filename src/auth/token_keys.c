@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "auth/base64url.h"
+#include "auth/token_reason.h"
 #include "base/assert.h"
 
 static const struct {
@@ -68,6 +69,16 @@ const struct token_key *token_keys_at(const struct token_keys *keys, uint32_t in
 {
     ASSERT(index < keys->count);
     return &keys->keys[index];
+}
+
+uint32_t token_keys_skipped_count(const struct token_keys *keys)
+{
+    return keys->skipped_count;
+}
+
+const char *token_keys_skipped(const struct token_keys *keys)
+{
+    return keys->skipped;
 }
 
 /* -- files -- */
@@ -150,6 +161,25 @@ struct token_key *token_files_add(struct token_loader *loader)
         return NULL;
     }
     return &loader->keys->keys[loader->keys->count++];
+}
+
+#define MORE ", ..."
+
+void token_files_skip(struct token_loader *loader, const char *name, const char *member, const char *value)
+{
+    struct token_reason name_shown, value_shown;
+    char *text = loader->keys->skipped;
+    size_t used = strlen(text), left = sizeof loader->keys->skipped - used - (sizeof MORE - 1);
+    bool is_first = loader->keys->skipped_count++ == 0;
+    if (used >= sizeof MORE && strcmp(text + used - (sizeof MORE - 1), MORE) == 0)
+        return;
+    int bytes = snprintf(text + used, left, "%s%s (%s%s%s)", is_first ? "" : ", ",
+                         token_reason_value(&name_shown, span_of(name)), member, value[0] == '\0' ? "" : " ",
+                         token_reason_value(&value_shown, span_of(value)));
+    if (bytes < 0 || (size_t)bytes >= left)
+        memcpy(text + used, MORE, sizeof MORE);
+    for (; *text != '\0'; text++)
+        *text = *text == '\\' ? '?' : *text;
 }
 
 /* -- secrets: base64url, one a line -- */

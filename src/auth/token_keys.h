@@ -26,6 +26,7 @@ enum token_algorithm { TOKEN_HS256, TOKEN_RS256, TOKEN_ES256, TOKEN_EDDSA, TOKEN
 #define TOKEN_KEYS_MAX 64u
 #define TOKEN_FILE_BYTES_MAX (256u << 10)
 #define TOKEN_KID_BYTES_MAX 256u
+#define TOKEN_SKIPPED_BYTES_MAX 400u /* fits a log line */
 #define TOKEN_SECRET_BYTES_MIN 32u
 #define TOKEN_SECRET_BYTES_MAX 1024u
 #define TOKEN_RSA_BITS_MIN 2048
@@ -70,6 +71,11 @@ void token_keys_unref(struct token_keys **keys);
 uint32_t token_keys_count(const struct token_keys *keys);
 /* Borrowed. `index` is below the count: asserted. */
 const struct token_key *token_keys_at(const struct token_keys *keys, uint32_t index);
+
+/* The keys of JWKS files that are no use here, as those to encrypt with: how many, and which and why, as "e1 (use enc),
+ * p1 (alg PS256)". Printable ASCII without quotes, for a log line; it ends in dots if there are more. Borrowed. */
+uint32_t token_keys_skipped_count(const struct token_keys *keys);
+const char *token_keys_skipped(const struct token_keys *keys);
 
 /* The name in a token's header, as "HS256". Static. */
 struct span token_algorithm_name(enum token_algorithm algorithm);

@@ -155,6 +155,8 @@ static void log_ready(const struct server *server, const struct recovery_report 
                  ? ""
                  : " note=\"not protected: whoever reaches the address can log in as any user; see --auth token\"");
     warn_of_openness(config);
+    if (server->token_keys != NULL)
+        token_watch_log_keys(server->token_keys);
 }
 
 /* Bytes that each shard wrote, and its runs. */

@@ -57,6 +57,13 @@ void token_watch_close(struct token_watch *watch)
     token_keys_unref(&watch->server->token_keys);
 }
 
+void token_watch_log_keys(const struct token_keys *keys)
+{
+    uint32_t skipped = token_keys_skipped_count(keys);
+    log_line(LOG_INFO, "token_keys_loaded", "keys=%u skipped=%u%s%s%s", token_keys_count(keys), skipped,
+             skipped > 0 ? " which=\"" : "", token_keys_skipped(keys), skipped > 0 ? "\"" : "");
+}
+
 static void read_again(struct token_watch *watch)
 {
     struct server *server = watch->server;
@@ -74,7 +81,7 @@ static void read_again(struct token_watch *watch)
     server->token_keys = keys;
     for (uint32_t i = 0; i < server->core_count; i++)
         tokens_post(&server->cores[i]->tokens, keys);
-    log_line(LOG_INFO, "token_keys_loaded", "keys=%u", token_keys_count(keys));
+    token_watch_log_keys(keys);
 }
 
 void token_watch_on_reload(void *context, enum reload_cause cause)

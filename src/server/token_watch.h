@@ -38,6 +38,9 @@ struct token_watch {
 bool token_watch_open(struct token_watch *watch, struct server *server, struct token_error *error_r);
 void token_watch_close(struct token_watch *watch);
 
+/* Logs how many keys count, and which keys of JWKS files do not. */
+void token_watch_log_keys(const struct token_keys *keys);
+
 /* A reload_function; `context` is the watch. */
 void token_watch_on_reload(void *context, enum reload_cause cause);
 

@@ -61,6 +61,7 @@ tokenScenario("tokens of all four algorithms log in, by secrets, PEM files and a
   await start(harness, "--token-secrets", keys.write("secrets", `${hs.secret}\n`), "--token-keys", keys.write("rs.pem", rs.publicPem),
     "--token-keys", keys.write("es.pem", es.publicPem + ed.publicPem, 0o644),
     "--token-keys", keys.write("jwks.json", JSON.stringify({ keys: [first.jwk({ kid: "1" }), second.jwk({ kid: "2" }), { kty: "oct-like", use: "enc" }] })));
+  assert.match(await harness.server.logLine("token_keys_loaded"), /keys=6 skipped=1 which="key 3 \(use enc\)"/);
   const users = [];
   for (const key of [hs, rs, es, ed]) users.push(await logIn(harness, makeToken(key, { sub: harness.name() })));
   users.push(await logIn(harness, makeToken(second, { sub: harness.name() }, { kid: "2" })));

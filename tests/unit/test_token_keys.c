@@ -198,13 +198,51 @@ Test(token_keys, a_set_of_json_web_keys_has_what_can_be_used_and_the_rest_is_ski
         1, "%s", error.text);
 }
 
+static const char *skipped_of(const char *text, uint32_t count)
+{
+    static char skipped[TOKEN_SKIPPED_BYTES_MAX + 1];
+    struct token_keys *set;
+    char *path = token_file("keys", 0644, text);
+    const char *const paths[] = {path};
+    cr_assert(token_keys_load(&set, &(struct token_files){.keys = paths, .key_count = 1}, &error), "%s", error.text);
+    cr_assert_eq(token_keys_skipped_count(set), count);
+    (void)snprintf(skipped, sizeof skipped, "%s", token_keys_skipped(set));
+    token_keys_unref(&set);
+    free(path);
+    return skipped;
+}
+
+Test(token_keys, a_set_says_which_keys_were_skipped_and_why)
+{
+    cr_assert_str_eq(skipped_of(SET(ED("")), 0), "");
+    cr_assert_str_eq(
+        skipped_of(SET(ED("") "," EC(",\"kid\":\"e\",\"use\":\"enc\"") "," EC(",\"alg\":\"ECDH-ES\"") "," EC(
+                       ",\"kid\":\"o\",\"key_ops\":[\"sign\"]") ",{\"kid\":\"p\",\"kty\":\"EC\",\"crv\":\"P-384\"},"
+                                                                "{\"kid\":\"r\",\"kty\":\"RSA\",\"alg\":"
+                                                                "\"PS256\"},{\"kty\":\"n\\\"w\"},{}"),
+                   7),
+        "e (use enc), key 3 (alg ECDH-ES), o (key_ops), p (crv P-384), r (alg PS256), key 7 (kty n'w), key 8 (kty ?)");
+}
+
+Test(token_keys, the_text_about_skipped_keys_is_cut_at_its_bound)
+{
+    char text[8192] = "{\"keys\":[" ED("");
+    for (int i = 0; i < 60; i++)
+        strcat(text, ",{\"kid\":\"0123456789abcdef\",\"kty\":\"RSA\",\"alg\":\"PS256\"}");
+    strcat(text, "]}");
+    const char *skipped = skipped_of(text, 60);
+    size_t bytes = strlen(skipped);
+    cr_assert_leq(bytes, TOKEN_SKIPPED_BYTES_MAX);
+    cr_assert_str_eq(skipped + bytes - 17, " (alg PS256), ...");
+}
+
 Test(token_keys, a_set_of_json_web_keys_that_is_wrong_is_refused)
 {
     expect(load_keys(0644, SET(ED(",\"d\":\"AAAA\""))), "private part \"d\"");
     expect(load_keys(0644, SET("{\"kty\":\"oct\",\"k\":\"" SECRET_A "\"}")), "private part \"k\"");
     expect(load_keys(0644, SET(EC(",\"use\":\"enc\",\"d\":\"AAAA\""))), "private part \"d\"");
     expect(load_keys(0644, SET("")), "no key that can be used");
-    expect(load_keys(0644, SET(EC(",\"use\":\"enc\""))), "no key that can be used");
+    expect(load_keys(0644, SET(EC(",\"use\":\"enc\""))), "for EdDSA; it has key 1 (use enc)");
     expect(load_keys(0644, "{\"keys\":{}}"), "neither a set of keys");
     expect(load_keys(0644, "{\"keys\":[7]}"), "no JSON object");
     expect(load_keys(0644, "{\"keys\":["), "no valid JSON");
