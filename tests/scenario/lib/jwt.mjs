@@ -8,13 +8,20 @@ export const now = () => Math.floor(Date.now() / 1000);
 export function makeKey(alg) {
   if (alg === "HS256") return secretKey(crypto.randomBytes(32));
   const [kind, options] = { RS256: ["rsa", { modulusLength: 2048 }], ES256: ["ec", { namedCurve: "P-256" }], EdDSA: ["ed25519", {}] }[alg];
-  const { privateKey, publicKey } = crypto.generateKeyPairSync(kind, options);
-  const key = { key: privateKey, dsaEncoding: "ieee-p1363" };
+  // Read from PEM again: node 20 can deadlock while it exports a key of its generator as a JWK. The export holds the key's
+  // mutex, and if the garbage collector frees the generator meanwhile, that waits for the same mutex.
+  const { publicKey: publicPem, privateKey: privatePem } = crypto.generateKeyPairSync(kind, {
+    ...options,
+    publicKeyEncoding: { type: "spki", format: "pem" },
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+  });
+  const publicKey = crypto.createPublicKey(publicPem);
+  const key = { key: crypto.createPrivateKey(privatePem), dsaEncoding: "ieee-p1363" };
   return {
     alg,
     sign: (text) => crypto.sign(alg === "EdDSA" ? null : "sha256", Buffer.from(text), key),
-    publicPem: publicKey.export({ type: "spki", format: "pem" }),
-    privatePem: privateKey.export({ type: "pkcs8", format: "pem" }),
+    publicPem,
+    privatePem,
     jwk: (extra = {}) => ({ ...publicKey.export({ format: "jwk" }), use: "sig", alg, ...extra }),
   };
 }
