@@ -26,13 +26,15 @@
 
 #define TOKEN_BYTES_MAX 8192u
 #define TOKEN_LEEWAY_S 30u
+#define TOKEN_AUDIENCES_MAX 8u
 
 /* Set by the configuration, then only read. The spans are borrowed for as long as the verifier lives. */
 struct token_rules {
     struct span user_claim;  /* the claim that names the user */
     struct span admin_claim; /* the claim that is true for programs that may use the HTTP API; no bytes: none is */
-    struct span audience;    /* must be `aud` or one of it; no bytes: `aud` is not checked */
     struct span issuer;      /* must be `iss`; no bytes: `iss` is not checked */
+    struct span audiences[TOKEN_AUDIENCES_MAX]; /* one of them must be `aud` or one of it */
+    uint32_t audience_count;                    /* 0: `aud` is not checked */
 };
 
 struct token_claims {

@@ -53,9 +53,17 @@ static char *skip_blanks(char *at, const char *end)
     return at;
 }
 
-/* `at` is at the opening bracket of an array that the reader has found correct. False: none of it is `wanted`, or an
+static bool is_wanted(struct span audience, const struct token_rules *rules)
+{
+    for (uint32_t i = 0; i < rules->audience_count; i++)
+        if (span_equal(audience, rules->audiences[i]))
+            return true;
+    return false;
+}
+
+/* `at` is at the opening bracket of an array that the reader has found correct. False: none of it is wanted, or an
  * element is no string. */
-static bool array_has(char *at, char *end, struct span wanted)
+static bool array_has(char *at, char *end, const struct token_rules *rules)
 {
     struct span element;
     bool has_it = false;
@@ -64,23 +72,24 @@ static bool array_has(char *at, char *end, struct span wanted)
         at = skip_blanks(at + 1, end);
         if (at == end || *at++ != '"' || json_string_read(&at, end, &element) != NULL)
             return false;
-        has_it = has_it || span_equal(element, wanted);
+        has_it = has_it || is_wanted(element, rules);
         at = skip_blanks(at, end);
     } while (at < end && *at == ',');
     return has_it && at < end && *at == ']';
 }
 
-static bool is_audience(const struct json_member *audience, const char *text, char *plain, struct span wanted)
+static bool is_audience(const struct json_member *audience, const char *text, char *plain,
+                        const struct token_rules *rules)
 {
     if (audience == NULL)
         return false;
     if (audience->kind == JSON_KIND_STRING)
-        return span_equal(audience->value, wanted);
+        return is_wanted(audience->value, rules);
     if (audience->kind != JSON_KIND_ARRAY)
         return false;
     ASSERT(audience->value.data >= text);
     char *at = plain + (audience->value.data - text);
-    return array_has(at, at + audience->value.bytes, wanted);
+    return array_has(at, at + audience->value.bytes, rules);
 }
 
 static const char *check_issuer(const struct json_reader *json, struct span wanted, struct token_reason *reason)
@@ -134,7 +143,7 @@ const char *token_claims_read(const struct json_reader *json, const char *text, 
         error = "the token's sub is missing or no string";
     if (error == NULL && rules->issuer.bytes > 0)
         error = check_issuer(json, rules->issuer, reason);
-    if (error == NULL && rules->audience.bytes > 0 && !is_audience(audience, text, plain, rules->audience))
+    if (error == NULL && rules->audience_count > 0 && !is_audience(audience, text, plain, rules))
         error = explain_audience(audience, reason);
     if (error == NULL)
         error = check_user(user, rules, reason);

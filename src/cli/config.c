@@ -272,13 +272,13 @@ static enum config_action take_kind(struct parser *parser, const struct option *
     case OPTION_DIR:
     case OPTION_FILE:
     case OPTION_TEXT:
+    case OPTION_TOKEN_AUDIENCE:
     case OPTION_USER:
     case OPTION_ANY: break;
     }
-    const char *wrong = config_text_wrong(option, given);
+    const char *wrong = config_take_text(parser->config, option, given);
     if (wrong != NULL)
         return complain(parser, given[0] == '\0' ? "\"\"" : given, wrong);
-    memcpy((char *)parser->config + option->offset, &given, sizeof given);
     return CONFIG_SERVE;
 }
 

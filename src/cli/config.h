@@ -37,6 +37,8 @@
 #define CONFIG_NETWORKS_MAX (2 * CONFIG_PROXIES_MAX)
 #define CONFIG_SHARDS_MAX 64u
 #define CONFIG_TOKEN_KEYS_MAX 8u
+#define CONFIG_TOKEN_AUDIENCES_MAX 8u
+#define CONFIG_CLAIM_BYTES 257u /* of a claim's name or value, with a NUL */
 #define CONFIG_PATH_BYTES 1024u
 #define CONFIG_UNKNOWN_MAX 16u
 /* Options of one command. */
@@ -109,9 +111,11 @@ struct config {
     const char *token_secrets;                     /* a file; NULL: none */
     const char *token_keys[CONFIG_TOKEN_KEYS_MAX]; /* files; point into token_key_texts */
     uint32_t token_key_count;
-    const char *token_claim;             /* the claim that names the user */
-    const char *token_audience;          /* NULL: not checked */
-    const char *token_issuer;            /* NULL: not checked */
+    const char *token_claim;                                 /* the claim that names the user */
+    const char *token_audiences[CONFIG_TOKEN_AUDIENCES_MAX]; /* point into token_audience_texts */
+    uint32_t token_audience_count;                           /* 0: not checked */
+    const char *token_audience;                              /* of `chitchat token`; NULL: none */
+    const char *token_issuer;                                /* NULL: not checked */
     struct host hosts[CONFIG_HOSTS_MAX]; /* names of the server, as http.h takes them; point into host_texts */
     uint32_t host_count;
     uint32_t proxy_count;                         /* of --trust-proxy */
@@ -184,6 +188,7 @@ struct config {
     char file_text[CONFIG_FILE_BYTES]; /* of config_file, divided; fields point into it */
     char origin_texts[CONFIG_ORIGINS_MAX][CONFIG_ORIGIN_BYTES];
     char token_key_texts[CONFIG_TOKEN_KEYS_MAX][CONFIG_PATH_BYTES];
+    char token_audience_texts[CONFIG_TOKEN_AUDIENCES_MAX][CONFIG_CLAIM_BYTES];
     char host_texts[CONFIG_HOSTS_MAX][CONFIG_HOST_BYTES];
 };
 

@@ -11,9 +11,10 @@
 #include "cli/http_get.h"
 #include "protocol/request.h"
 
-#define CLAIM_BYTES_MAX 256u
+#define CLAIM_BYTES_MAX (CONFIG_CLAIM_BYTES - 1)
 
-const char *config_text_wrong(const struct option *option, const char *given)
+/* What is wrong with the value of an option that takes text; static. NULL: it fits. */
+static const char *text_wrong(const struct option *option, const char *given)
 {
     if (option->kind == OPTION_DIR)
         return given[0] == '\0' ? "must name a directory" : NULL;
@@ -25,8 +26,25 @@ const char *config_text_wrong(const struct option *option, const char *given)
                                                       "blanks, quotes or backslashes";
     if (option->kind == OPTION_ANY)
         return given[0] == '\0' ? "must not be empty" : NULL;
-    ASSERT(option->kind == OPTION_TEXT);
+    ASSERT(option->kind == OPTION_TEXT || option->kind == OPTION_TOKEN_AUDIENCE);
     return given[0] == '\0' || strlen(given) > CLAIM_BYTES_MAX ? "must be a text of 1 to 256 bytes" : NULL;
+}
+
+const char *config_take_text(struct config *config, const struct option *option, const char *given)
+{
+    const char *wrong = text_wrong(option, given);
+    if (wrong != NULL)
+        return wrong;
+    if (option->kind != OPTION_TOKEN_AUDIENCE) {
+        memcpy((char *)config + option->offset, &given, sizeof given);
+        return NULL;
+    }
+    if (config->token_audience_count == CONFIG_TOKEN_AUDIENCES_MAX)
+        return "is one audience too many: 8 at most";
+    char *text = config->token_audience_texts[config->token_audience_count];
+    memcpy(text, given, strlen(given) + 1);
+    config->token_audiences[config->token_audience_count++] = text;
+    return NULL;
 }
 
 /* Drops the addresses of one kind; the others keep their order. */
@@ -49,6 +67,8 @@ void config_forget(struct config *config, const struct option *option)
         config->host_count = 0;
     if (option->kind == OPTION_TOKEN_KEYS)
         config->token_key_count = 0;
+    if (option->kind == OPTION_TOKEN_AUDIENCE)
+        config->token_audience_count = 0;
     if (option->kind == OPTION_ORIGIN)
         config->origin_count = 0;
     if (option->kind == OPTION_NETWORK)
@@ -59,7 +79,8 @@ bool config_is_repeatable(const struct option *option)
 {
     return option->kind == OPTION_LISTEN || option->kind == OPTION_LISTEN_TLS || option->kind == OPTION_ADMIN
            || option->kind == OPTION_ADMIN_TLS || option->kind == OPTION_ORIGIN || option->kind == OPTION_HOST
-           || option->kind == OPTION_NETWORK || option->kind == OPTION_TOKEN_KEYS;
+           || option->kind == OPTION_NETWORK || option->kind == OPTION_TOKEN_KEYS
+           || option->kind == OPTION_TOKEN_AUDIENCE;
 }
 
 void config_complete(struct config *config)
@@ -108,7 +129,7 @@ static bool check_none(const struct config *config, const struct writer *writer)
     const struct config_listen *address = open_address(config);
     const char *unused = config->token_secrets != NULL            ? "--token-secrets"
                          : config->token_key_count > 0            ? "--token-keys"
-                         : config->token_audience != NULL         ? "--token-audience"
+                         : config->token_audience_count > 0       ? "--token-audience"
                          : config->token_issuer != NULL           ? "--token-issuer"
                          : config_is_given(config, "token-claim") ? "--token-claim"
                                                                   : NULL;

@@ -22,6 +22,7 @@ enum option_kind {
     OPTION_AUTH,
     OPTION_PRESENCE,
     OPTION_TOKEN_KEYS,
+    OPTION_TOKEN_AUDIENCE,
     OPTION_DURATION,
     OPTION_ORIGIN,
     OPTION_HOST,
@@ -65,10 +66,9 @@ extern const size_t config_command_count;
 /* Writes the help of `command`, or of all commands (NULL, or one without a text), cut to `text_bytes`. */
 void config_write_help(const struct command *command, char *text, size_t text_bytes);
 
-/* What is wrong with the value of an option that takes text (OPTION_DIR, _FILE, _USER, _ANY, _TEXT); static. NULL: it
- * fits.
- */
-const char *config_text_wrong(const struct option *option, const char *given);
+/* Takes the value of an option that takes text (OPTION_DIR, _FILE, _USER, _ANY, _TEXT, _TOKEN_AUDIENCE) into its field;
+ * the last kind copies it. Returns what is wrong with the value, static; NULL: the field has it. */
+const char *config_take_text(struct config *config, const struct option *option, const char *given);
 /* An error is one line, whatever the arguments hold: control characters become question marks. */
 void config_make_one_line(char *text);
 

@@ -79,8 +79,9 @@ static const struct option serve_options[] = {
      "or as a JWKS; may be given up to 8 times"},
     {"token-claim", "NAME", OPTION_TEXT, TEXT_FIELD(token_claim),
      "the claim of a token that names the user (default sub)"},
-    {"token-audience", "A", OPTION_TEXT, TEXT_FIELD(token_audience),
-     "the aud that a token must have (default: any or none)"},
+    {"token-audience", "A", OPTION_TOKEN_AUDIENCE, NO_FIELD,
+     "the aud that a token must have; may be given up to 8 times, if tokens for\n"
+     "any of several applications may log in (default: any or none)"},
     {"token-issuer", "I", OPTION_TEXT, TEXT_FIELD(token_issuer),
      "the iss that a token must have (default: any or none)"},
     {"connections", "N", OPTION_NUMBER, FIELD(connections), 1, 10000000, 100000, 1,

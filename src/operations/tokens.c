@@ -17,6 +17,8 @@ _Static_assert(TOKEN_TRIES_HS256 * 16 <= TURN_TOKEN_FRAMES && TOKEN_TRIES_RS256 
 /* A connection may outlive a token of any length; but its end must fit 32 bits. */
 #define EXPIRY_S_MAX (UINT32_MAX / 2)
 
+_Static_assert(CONFIG_TOKEN_AUDIENCES_MAX <= TOKEN_AUDIENCES_MAX, "the rules of a verifier have all audiences");
+
 int tokens_open(struct core *core, struct token_keys *keys)
 {
     const struct config *config = core->server->config;
@@ -26,8 +28,9 @@ int tokens_open(struct core *core, struct token_keys *keys)
     core->tokens.rules = (struct token_rules){.user_claim = span_of(config->token_claim)};
     if (config->admin_claim != NULL)
         core->tokens.rules.admin_claim = span_of(config->admin_claim);
-    if (config->token_audience != NULL)
-        core->tokens.rules.audience = span_of(config->token_audience);
+    core->tokens.rules.audience_count = config->token_audience_count;
+    for (uint32_t i = 0; i < config->token_audience_count; i++)
+        core->tokens.rules.audiences[i] = span_of(config->token_audiences[i]);
     if (config->token_issuer != NULL)
         core->tokens.rules.issuer = span_of(config->token_issuer);
     return token_verifier_open(&core->tokens.verifier, keys, &core->tokens.rules);

@@ -35,7 +35,8 @@ static struct kit make_kit(void)
     struct kit kit;
     char path[] = "/tmp/chitchat-fuzz-secret-XXXXXX";
     struct token_files files = {.secrets = path};
-    struct token_rules rules = {.user_claim = SPAN_LITERAL("sub"), .audience = SPAN_LITERAL("chat")};
+    struct token_rules rules = {
+        .user_claim = SPAN_LITERAL("sub"), .audiences = {SPAN_LITERAL("chat")}, .audience_count = 1};
     struct token_error error;
     struct token_keys *keys;
     int fd = mkstemp(path);

@@ -22,7 +22,7 @@ function provider(name, make) {
     try {
       const file = path.join(dir, "jwks.json");
       fs.writeFileSync(file, JSON.stringify({ keys }, null, 2), { mode: 0o644 });
-      await harness.start({ options: ["--auth", "token", "--token-keys", file, "--token-issuer", iss, "--token-audience", aud, "--token-claim", claim] });
+      await harness.start({ options: ["--auth", "token", "--token-keys", file, "--token-issuer", iss, "--token-claim", claim, ...[aud].flat().flatMap((one) => ["--token-audience", one])] });
       const line = await harness.server.logLine("token_keys_loaded");
       assert.match(line, new RegExp(`skipped=${skipped === "" ? 0 : skipped.split(", ").length}\\b`));
       assert.ok(line.includes(skipped), line);
@@ -87,10 +87,10 @@ provider("Firebase: three keys, more than a token without kid may be tried with"
   claims: { sub: "xK9dP2mQ7rS4tU6vW8yZ0aB1cD3e", user_id: "xK9dP2mQ7rS4tU6vW8yZ0aB1cD3e", aud: "my-project", auth_time: now(), email: "a@example.org", email_verified: false, firebase: { identities: { "google.com": ["1035"], email: ["a@example.org"] }, sign_in_provider: "password" } },
 }));
 
-provider("Cognito: two keys whose kid is base64, an ID token of more than 6 KiB", () => ({
+provider("Cognito: two app clients, two keys whose kid is base64, an ID token of more than 6 KiB", () => ({
   keys: [rsa.jwk({ kid: "abcdefg+/hijk=" }), other.jwk({ kid: "mnop+qrst=" })],
   iss: "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEf",
-  aud: "3n4b5urk1ft4fl3mg5e62d9ado",
+  aud: ["1example23456789", "3n4b5urk1ft4fl3mg5e62d9ado"],
   claim: "cognito:username",
   user: UUID,
   key: rsa,

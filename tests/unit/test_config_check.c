@@ -66,19 +66,25 @@ Test(config_check, without_tokens_the_server_listens_on_loopback_only_unless_any
 Test(config_check, the_options_of_tokens_reach_their_fields)
 {
     cr_assert_eq(parse("serve --auth token --token-secrets /s --token-keys /a --token-keys /b --token-claim name "
-                       "--token-audience chat --token-issuer https://i"),
+                       "--token-audience chat --token-audience=phone --token-issuer https://i"),
                  CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.auth, CONFIG_AUTH_TOKEN);
     cr_assert_str_eq(config.token_secrets, "/s");
     cr_assert_eq(config.token_key_count, 2);
     cr_assert_str_eq(config.token_keys[1], "/b");
     cr_assert_str_eq(config.token_claim, "name");
-    cr_assert_str_eq(config.token_audience, "chat");
+    cr_assert_eq(config.token_audience_count, 2);
+    cr_assert_str_eq(config.token_audiences[0], "chat");
+    cr_assert_str_eq(config.token_audiences[1], "phone");
     cr_assert_str_eq(config.token_issuer, "https://i");
-    char *const environment[] = {"CHITCHAT_AUTH=token", "CHITCHAT_TOKEN_KEYS=/a,/b,/c", NULL};
+    char *const environment[] = {"CHITCHAT_AUTH=token", "CHITCHAT_TOKEN_KEYS=/a,/b,/c",
+                                 "CHITCHAT_TOKEN_AUDIENCE=web,phone", NULL};
     cr_assert_eq(parse_in(environment, "serve"), CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.token_key_count, 3);
     cr_assert_str_eq(config.token_keys[2], "/c");
+    cr_assert_eq(config.token_audience_count, 2);
+    cr_assert_str_eq(config.token_audiences[0], "web");
+    cr_assert_str_eq(config.token_audiences[1], "phone");
     cr_assert_null(config.token_secrets);
     cr_assert_eq(parse_in(environment, "serve --token-keys /d"), CONFIG_SERVE, "%s", text);
     cr_assert_eq(config.token_key_count, 1);
@@ -97,6 +103,11 @@ Test(config_check, options_of_tokens_that_do_not_fit_each_other_are_refused)
     assert_error("serve --token-audience a", "--token-audience", "--auth token");
     assert_error("serve --token-issuer i", "--token-issuer", "--auth token");
     assert_error("serve --auth token --token-secrets=", "--token-secrets", "file");
+    assert_error("serve --auth token --token-secrets s --token-audience=", "--token-audience", "1 to 256 bytes");
+    assert_error("serve --auth token --token-secrets s --token-audience 1 --token-audience 2 --token-audience 3 "
+                 "--token-audience 4 --token-audience 5 --token-audience 6 --token-audience 7 --token-audience 8 "
+                 "--token-audience 9",
+                 "--token-audience 9", "8 at most");
 }
 
 Test(config_check, the_token_command_signs_with_one_key_or_makes_a_secret)

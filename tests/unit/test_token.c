@@ -348,7 +348,8 @@ Test(token, audience_and_issuer_are_checked_if_they_are_configured)
         {"{\"sub\":\"u\",\"exp\":1700000060,\"iss\":[\"https://i\"],\"aud\":\"chat\"}", "iss is missing"},
         {"{\"sub\":\"u\",\"exp\":1700000060,\"aud\":\"chat\"}", "iss is missing"},
     };
-    rules.audience = SPAN_LITERAL("chat");
+    rules.audiences[0] = SPAN_LITERAL("chat");
+    rules.audience_count = 1;
     rules.issuer = SPAN_LITERAL("https://i");
     struct token_verifier *verifier = verifier_of_text(SECRET_A, true);
     struct token_signer *signer = signer_a();
@@ -359,6 +360,26 @@ Test(token, audience_and_issuer_are_checked_if_they_are_configured)
         else
             expect(verifier, text, cases[i].said);
     }
+    token_signer_close(&signer);
+    token_verifier_close(&verifier);
+}
+
+/* A provider with an identifier for each application, as one for the web and one for phones. */
+Test(token, any_of_several_audiences_is_enough)
+{
+    rules.audiences[0] = SPAN_LITERAL("web");
+    rules.audiences[1] = SPAN_LITERAL("phone");
+    rules.audience_count = 2;
+    struct token_verifier *verifier = verifier_of_text(SECRET_A, true);
+    struct token_signer *signer = signer_a();
+    expect_user(verifier, signed_with(signer, HEADER, "{\"sub\":\"u\",\"exp\":1700000060,\"aud\":\"web\"}"), "u");
+    expect_user(verifier, signed_with(signer, HEADER, "{\"sub\":\"u\",\"exp\":1700000060,\"aud\":\"phone\"}"), "u");
+    expect_user(verifier, signed_with(signer, HEADER, "{\"sub\":\"u\",\"exp\":1700000060,\"aud\":[\"x\",\"phone\"]}"),
+                "u");
+    expect(verifier, signed_with(signer, HEADER, "{\"sub\":\"u\",\"exp\":1700000060,\"aud\":\"tv\"}"),
+           "aud is tv, not");
+    expect(verifier, signed_with(signer, HEADER, "{\"sub\":\"u\",\"exp\":1700000060,\"aud\":\"\"}"), "aud");
+    expect(verifier, signed_with(signer, HEADER, "{\"sub\":\"u\",\"exp\":1700000060}"), "aud is missing");
     token_signer_close(&signer);
     token_verifier_close(&verifier);
 }
