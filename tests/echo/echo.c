@@ -72,7 +72,8 @@ static void drop(struct echo *echo, struct peer *peer)
     io_close(echo->io, &peer->socket);
 }
 
-/* Sends what waits; ends our side when all is said, and the connection when the peer has ended its own. */
+/* Sends what waits; ends our side when all is said, and the connection when the peer has ended its own. Not before: what
+ * the peer sends behind its close frame would reset the connection, and it would lose what it has not read. */
 static void flush(struct echo *echo, struct peer *peer)
 {
     if (peer->is_closing || io_is_sending(&peer->socket))
@@ -110,10 +111,7 @@ static void on_event(struct peer *peer, const struct ws_event *event)
     switch (event->kind) {
     case WS_EVENT_MESSAGE: put_frame(peer, event->opcode, event); return;
     case WS_EVENT_PING: put_frame(peer, WS_PONG, event); return;
-    case WS_EVENT_CLOSE:
-        put_close(peer, event->code, "");
-        peer->has_peer_ended = true; /* its close frame: it says nothing more */
-        return;
+    case WS_EVENT_CLOSE: put_close(peer, event->code, ""); return;
     case WS_EVENT_ERROR: put_close(peer, event->code, event->reason); return;
     case WS_EVENT_PONG:
     case WS_EVENT_FRAGMENT:

@@ -1,4 +1,5 @@
-// RFC 6455, strictly, in the sections of the public conformance suite: one table, on the echo server, on the chat server, and on that by TLS.
+// RFC 6455, strictly: the cases of the public conformance suite and more, in its sections: one table, on the echo server, on the chat server,
+// and on that by TLS.
 // Every case says all frames that the server answers. Behind a case that does not close the connection comes one more message: so nothing
 // else was answered.
 import assert from "node:assert/strict";
@@ -7,7 +8,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Harness } from "./lib/harness.mjs";
 import { frameOf, OPCODE, Raw, upgradeRequest } from "./lib/raw.mjs";
-import { BIN, DEADLINE_MS } from "./lib/server.mjs";
+import { BIN, DEADLINE_MS, SHORT } from "./lib/server.mjs";
 
 const AT_ONCE = 16; // connections
 const LAST = "the last one";
@@ -19,6 +20,7 @@ class EchoServer {
   #child;
   messageMax = 16 << 20;
   hasBinary = true;
+  takesAnyText = true;
 
   async start() {
     this.#child = spawn(path.join(path.dirname(BIN), "chitchat-echo"), ["0"], { stdio: ["ignore", "pipe", "inherit"] });
@@ -55,6 +57,7 @@ class ChatServer {
   #isTls;
   messageMax = 131072;
   hasBinary = false;
+  takesAnyText = false; // only JSON: neither an empty text, nor one with a NUL
 
   constructor(isTls) {
     this.#isTls = isTls;
@@ -86,7 +89,8 @@ class ChatServer {
   }
 }
 
-// -- cases: { name, writes, answers }. An answer is { said }, { pong } or { close } --
+// -- cases: { name, writes, answers }, or { name, steps }, where a step { writes, answers } waits for the answers of the one before it.
+// An answer is { said }, { pong } or { close } --
 
 const close = (code, reason = "") => frameOf(Buffer.concat([Buffer.from([code >> 8, code & 255]), Buffer.from(reason)]), { opcode: OPCODE.close });
 const ping = (payload, how = {}) => frameOf(payload, { opcode: OPCODE.ping, ...how });
@@ -102,19 +106,23 @@ function fragments(payload, size, opcode = OPCODE.text) {
   return parts.map((part, i) => frameOf(part, { opcode: i === 0 ? opcode : OPCODE.continuation, fin: i === parts.length - 1 }));
 }
 
+const binaryOf = (payload) => frameOf(payload, { opcode: OPCODE.binary });
+const toBinary = (hasBinary, said) => (hasBinary ? [{ said, opcode: OPCODE.binary }] : [{ close: 1003 }]);
+
 // Each write, and the same in single bytes.
 const alsoInBytes = (cases) => cases.flatMap((one) => [one, { ...one, name: `${one.name}, byte by byte`, writes: chopped(Buffer.concat(one.writes), 1) }]);
 
-function framing({ say, hasBinary, messageMax }) {
+function framing({ say, hasBinary, takesAnyText, messageMax }) {
   const sizes = [125, 126, 127, 128, 65535, 65536].map((bytes) => ({ bytes, said: say("a", bytes) }));
-  const binary = [0, 125, 126, 65536].map((bytes) => Buffer.alloc(bytes, 0xfe));
+  const binary = [0, 125, 126, 127, 128, 65535, 65536].map((bytes) => Buffer.alloc(bytes, 0xfe));
   return [
+    ...(takesAnyText ? [{ name: "no bytes", writes: [frameOf("")], answers: [{ said: Buffer.alloc(0) }] }] : []),
     ...sizes.map(({ bytes, said }) => ({ name: `${bytes} bytes`, writes: [frameOf(said)], answers: [{ said }] })),
     ...sizes.slice(-1).map(({ bytes, said }) => ({ name: `${bytes} bytes in pieces of 997`, writes: chopped(frameOf(said), 997), answers: [{ said }] })),
     ...binary.map((said) => ({
       name: `${said.length} bytes, binary`,
-      writes: [frameOf(said, { opcode: OPCODE.binary })],
-      answers: hasBinary ? [{ said, opcode: OPCODE.binary }] : [{ close: 1003 }],
+      writes: [binaryOf(said)],
+      answers: toBinary(hasBinary, said),
     })),
     { name: "a length in too many bytes", writes: [frameOf("short", { lengthBytes: 2 })], answers: [{ close: 1002 }] },
     { name: "a length in far too many bytes", writes: [frameOf("short", { lengthBytes: 8 })], answers: [{ close: 1002 }] },
@@ -142,7 +150,10 @@ function reservedBits({ say }) {
   const bits = [1, 2, 3, 4, 5, 6, 7];
   return [
     ...bits.map((rsv) => ({ name: `a text with ${rsv}`, writes: [frameOf(say("x"), { rsv })], answers: [{ close: 1002 }] })),
-    ...alsoInBytes([{ name: "a text, one with 4, and a ping", writes: [frameOf(said), frameOf(said, { rsv: 4 }), ping("x")], answers: [{ said }, { close: 1002 }] }]),
+    ...alsoInBytes(
+      [2, 3, 4].map((rsv) => ({ name: `a text, one with ${rsv}, and a ping`, writes: [frameOf(said), frameOf(said, { rsv }), ping("x")], answers: [{ said }, { close: 1002 }] })),
+    ),
+    ...bits.map((rsv) => ({ name: `a binary with ${rsv}`, writes: [frameOf("x", { opcode: OPCODE.binary, rsv })], answers: [{ close: 1002 }] })),
     ...bits.map((rsv) => ({ name: `a ping with ${rsv}`, writes: [ping("x", { rsv })], answers: [{ close: 1002 }] })),
     { name: "a close with 7", writes: [frameOf("", { opcode: OPCODE.close, rsv: 7 })], answers: [{ close: 1002 }] },
     { name: "a continuation with 1", writes: [frameOf("a", { fin: false }), frameOf("b", { opcode: OPCODE.continuation, rsv: 1 })], answers: [{ close: 1002 }] },
@@ -154,11 +165,17 @@ function opcodes({ say }) {
   return [3, 4, 5, 6, 7, 11, 12, 13, 14, 15].flatMap((opcode) => [
     { name: `${opcode} without a payload`, writes: [frameOf("", { opcode })], answers: [{ close: 1002 }] },
     { name: `${opcode} with a payload`, writes: [frameOf("reserved", { opcode })], answers: [{ close: 1002 }] },
-    ...alsoInBytes([{ name: `${opcode} behind a text, before a ping`, writes: [frameOf(said), frameOf("x", { opcode }), ping("x")], answers: [{ said }, { close: 1002 }] }]),
+    ...alsoInBytes(
+      ["", "x"].map((payload) => ({
+        name: `${opcode} of ${payload.length} bytes behind a text, before a ping`,
+        writes: [frameOf(said), frameOf(payload, { opcode }), ping("x")],
+        answers: [{ said }, { close: 1002 }],
+      })),
+    ),
   ]);
 }
 
-function fragmentation({ say, hasBinary }) {
+function fragmentation({ say, hasBinary, takesAnyText }) {
   const said = say("fragment1fragment2");
   const half = said.length >> 1;
   const [first, second] = [frameOf(said.subarray(0, half), { fin: false }), next(said.subarray(half), true)];
@@ -171,32 +188,58 @@ function fragmentation({ say, hasBinary }) {
       { name: "a text in two", writes: [first, second], answers: [{ said }] },
       { name: "a ping between", writes: [first, ping("between"), second], answers: [{ pong: "between" }, { said }] },
       { name: "a ping behind each fragment", writes: between.flatMap((frame, i) => [frame, ping(`${i}`)]), answers: [...between.slice(1).map((_, i) => ({ pong: `${i}` })), { said }, { pong: `${between.length - 1}` }] },
-      bad("a continuation of nothing, the last", next("x", true)),
+      bad("a continuation of nothing, the last", next("x", true), frameOf(said)),
       bad("a continuation of nothing, not the last", next("x", false), frameOf(said)),
+      ...[true, false].map((fin) => bad(`a continuation of nothing, ${fin ? "the last" : "not the last"}, and a message, twice`, ...Array(2).fill([next("x", fin), first, second]).flat())),
       { ...bad("a continuation behind a whole message", frameOf(said), next("x", true)), answers: [{ said }, { close: 1002 }] },
+      { ...bad("a continuation behind fragments, and a text", first, second, next("x", false), frameOf(said)), answers: [{ said }, { close: 1002 }] },
       bad("a text within a text", first, frameOf(said)),
       bad("a binary within a text", first, frameOf("x", { opcode: OPCODE.binary })),
     ]),
+    {
+      name: "pings that are answered before the fragments behind them are written",
+      steps: [
+        { writes: [between[0], between[1], ping("1")], answers: [{ pong: "1" }] },
+        { writes: [between[2], between[3], ping("2")], answers: [{ pong: "2" }] },
+        { writes: between.slice(4), answers: [{ said }] },
+      ],
+    },
     { name: "in one write", writes: [Buffer.concat([first, second])], answers: [{ said }] },
+    ...(takesAnyText ? [{ name: "three empty fragments", writes: [frameOf("", { fin: false }), next("", false), next("", true)], answers: [{ said: Buffer.alloc(0) }] }] : []),
     { name: "empty fragments around", writes: [frameOf("", { fin: false }), next(said, false), next("", false), next("", true)], answers: [{ said }] },
     ...[1, 64, 256, 1300, 4096].map((size) => ({ name: `64 KiB in fragments of ${size}`, writes: [Buffer.concat(fragments(say("a", 65536), size))], answers: [{ said: say("a", 65536) }] })),
-    { name: "a binary in fragments", writes: fragments(said, half, OPCODE.binary), answers: hasBinary ? [{ said, opcode: OPCODE.binary }] : [{ close: 1003 }] },
+    { name: "a binary in fragments", writes: fragments(said, half, OPCODE.binary), answers: toBinary(hasBinary, said) },
   ];
 }
 
 // The stress test of Markus Kuhn, and the boundaries of RFC 3629.
 const hex = (text) => Buffer.from(text.replaceAll(" ", ""), "hex");
+const WORD = hex("ce ba e1 bd b9 cf 83 ce bc ce b5"); // of five characters
+const SENTENCE = Buffer.from("Hello-\u00b5@\u00df\u00f6\u00e4\u00fc\u00e0\u00e1-UTF-8!!");
+const codePoints = (...numbers) => numbers.map((number) => Buffer.from(String.fromCodePoint(number)));
+const bytesOf = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const alone = (from, to) => Buffer.from(bytesOf(from, to).flatMap((byte) => [byte, 0x20]));
+const CUT = ["c0", "e0 80", "f0 80 80", "f8 80 80 80", "fc 80 80 80 80", "df", "ef bf", "f7 bf bf", "fb bf bf bf", "fd bf bf bf bf"].map(hex);
 const VALID = [
-  "ce ba e1 bd b9 cf 83 ce bc ce b5", "7f", "c2 80", "df bf", "e0 a0 80", "ef bf bf", "f0 90 80 80", "f4 8f bf bf", "ed 9f bf", "ee 80 80", "ef bf bd", "ef bf be",
-  "f0 9f bf be", "f0 9f bf bf", "f0 af bf be", "f3 af bf bf", "48 65 6c 6c 6f 2d c2 b5 40 c3 9f c3 b6 c3 a4 c3 bc c3 a0 c3 a1 2d 55 54 46 2d 38 21 21",
-].map(hex);
+  ...[11, 2, 5, 7, 9].map((bytes) => WORD.subarray(0, bytes)),
+  SENTENCE,
+  ...["$", "\u00a2", "\u20ac", "\u{24b62}"].map((text) => Buffer.from(`hello${text}world`)),
+  ...["7f", "c2 80", "df bf", "e0 a0 80", "ef bf bf", "f0 90 80 80", "f4 8f bf bf", "ed 9f bf", "ee 80 80"].map(hex),
+  ...codePoints(0xfff9, 0xfffa, 0xfffb, 0xfffc, 0xfffd),
+  ...bytesOf(0, 16).flatMap((plane) => codePoints(plane * 0x10000 + 0xfffe, plane * 0x10000 + 0xffff)), // no characters, but valid
+];
 const INVALID = [
-  "ce ba e1 bd b9 cf 83 ce bc ce b5 ed a0 80 65 64 69 74 65 64", "ce ba e1 bd b9 cf 83 ce bc ce b5 f4 90 80 80 65 64 69 74 65 64", "f8 88 80 80 80", "fc 84 80 80 80 80",
-  "f7 bf bf bf", "f4 90 80 80", "fb bf bf bf bf", "fd bf bf bf bf bf", "80", "bf", "80 bf", "80 bf 80", "80 bf 80 bf 80 bf", "c0 20 c1 20", "e0 20 e1 20", "f0 20 f1 20", "f8 20 f9 20",
-  "fc 20 fd 20", "c0", "e0 80", "f0 80 80", "f8 80 80 80", "fc 80 80 80 80", "df", "ef bf", "f7 bf bf", "fb bf bf bf", "fd bf bf bf bf", "ce", "e1 bd", "fe", "ff", "fe fe ff ff",
-  "c0 af", "e0 80 af", "f0 80 80 af", "f8 80 80 80 af", "fc 80 80 80 80 af", "c1 bf", "e0 9f bf", "f0 8f bf bf", "f8 87 bf bf bf", "fc 83 bf bf bf bf", "c0 80", "e0 80 80", "f0 80 80 80",
-  "ed a0 80", "ed ad bf", "ed ae 80", "ed af bf", "ed b0 80", "ed be 80", "ed bf bf", "ed a0 80 ed b0 80", "ed a0 80 ed bf bf", "ed ad bf ed b0 80", "ed af bf ed bf bf",
-].map(hex);
+  ...[
+    "ce ba e1 bd b9 cf 83 ce bc ce b5 ed a0 80 65 64 69 74 65 64", "ce ba e1 bd b9 cf 83 ce bc ce b5 f4 90 80 80 65 64 69 74 65 64", "f8 88 80 80 80", "fc 84 80 80 80 80",
+    "f7 bf bf bf", "f4 90 80 80", "fb bf bf bf bf", "fd bf bf bf bf bf", "80", "bf", "80 bf", "80 bf 80", "80 bf 80 bf", "80 bf 80 bf 80", "80 bf 80 bf 80 bf",
+    "fe", "ff", "fe fe ff ff", "c0 af", "e0 80 af", "f0 80 80 af", "f8 80 80 80 af", "fc 80 80 80 80 af", "c1 bf", "e0 9f bf", "f0 8f bf bf", "f8 87 bf bf bf",
+    "fc 83 bf bf bf bf", "c0 80", "e0 80 80", "f0 80 80 80", "f8 80 80 80 80", "fc 80 80 80 80 80", "ed a0 80", "ed ad bf", "ed ae 80", "ed af bf", "ed b0 80", "ed be 80", "ed bf bf",
+  ].map(hex),
+  ...["ed a0 80", "ed ad bf", "ed ae 80", "ed af bf"].flatMap((high) => ["ed b0 80", "ed bf bf"].map((low) => hex(`${high} ${low}`))),
+  ...[1, 3, 4, 6, 8, 10].map((bytes) => WORD.subarray(0, bytes)),
+  Buffer.from(bytesOf(0x80, 0xbf)), alone(0xc0, 0xdf), alone(0xe0, 0xef), alone(0xf0, 0xf7), alone(0xf8, 0xfb), alone(0xfc, 0xfd),
+  ...CUT, Buffer.concat(CUT),
+];
 
 // How many bytes of `said` it takes until they are no beginning of any text; 0: they are one.
 function firstWrong(said) {
@@ -210,14 +253,17 @@ function firstWrong(said) {
   return 0;
 }
 
-function utf8({ say }) {
-  const whole = VALID.map((content) => ({ content, said: say(content) }));
+function utf8({ say, takesAnyText }) {
+  const whole = [...VALID, ...(takesAnyText ? [Buffer.of(0)] : [])].map((content) => ({ content, said: say(content) }));
   const wrong = INVALID.map((content) => ({ content, said: say(content) }));
   const answers = whole.map(({ said }) => ({ said }));
+  const sentence = say(SENTENCE);
+  const middle = sentence.indexOf("\u00fc");
   const fails = (name, content, ...writes) => ({ name: `${content.toString("hex")} ${name}`, writes, answers: [{ close: 1007 }] });
   return [
     { name: "all that is valid", writes: whole.map(({ said }) => frameOf(said)), answers },
     { name: "the same in fragments of a byte", writes: whole.map(({ said }) => Buffer.concat(fragments(said, 1))), answers },
+    { name: "two fragments that are texts", writes: [frameOf(sentence.subarray(0, middle), { fin: false }), next(sentence.subarray(middle), true)], answers: [{ said: sentence }] },
     { name: "the same byte by byte", writes: chopped(Buffer.concat(whole.map(({ said }) => frameOf(said))), 1), answers },
     ...wrong.map(({ content, said }) => fails("in one frame", content, frameOf(said))),
     ...wrong.map(({ content, said }) => fails("in fragments of a byte", content, Buffer.concat(fragments(said, 1)))),
@@ -227,14 +273,22 @@ function utf8({ say }) {
       const frame = frameOf(Buffer.concat([said, said]));
       return [
         fails("at the end of its fragment", content, frameOf(said.subarray(0, bytes), { fin: false })),
+        {
+          name: `${content.toString("hex")} in the fragment behind what is the beginning of a text`,
+          steps: [
+            { writes: [frameOf(said.subarray(0, bytes - 1), { fin: false }), ping("so far")], answers: [{ pong: "so far" }] },
+            { writes: [next(said.subarray(bytes - 1, bytes), false)], answers: [{ close: 1007 }] },
+          ],
+        },
         fails("within its frame", content, frame.subarray(0, frame.length - 2 * said.length + bytes)),
       ];
     }),
   ];
 }
 
-function closes({ say }) {
+function closes({ say, messageMax }) {
   const said = say("before");
+  const large = Array((1 << 18) / Math.min(messageMax, 1 << 18)).fill(say("a", Math.min(messageMax, 1 << 18)));
   const answered = (name, code, ...writes) => ({ name, writes, answers: [{ close: code }] });
   return [
     { name: "behind a text", writes: [frameOf(said), close(1000)], answers: [{ said }, { close: 1000 }] },
@@ -242,7 +296,11 @@ function closes({ say }) {
     answered("a ping behind it", 1000, close(1000), ping("x")),
     answered("a text behind it", 1000, close(1000), frameOf(said)),
     answered("within a message", 1000, frameOf("a", { fin: false }), close(1000), next("b", true)),
-    { name: "behind 256 KiB in messages", writes: [...Array(8).fill(frameOf(say("a", 32768))), close(1000)], answers: [...Array(8).fill({ said: say("a", 32768) }), { close: 1000 }] },
+    {
+      name: "behind 256 KiB and a text, before a ping",
+      writes: [...[...large, said].map((each) => frameOf(each)), close(1000), ping("x")],
+      answers: [...[...large, said].map((each) => ({ said: each })), { close: 1000 }],
+    },
     ...alsoInBytes([
       answered("without a payload", 1000, frameOf("", { opcode: OPCODE.close })),
       answered("of one byte", 1002, frameOf("a", { opcode: OPCODE.close })),
@@ -252,7 +310,7 @@ function closes({ say }) {
       answered("with a reason that is not UTF-8", 1007, close(1000, hex("ce ba ed a0 80"))),
       answered("in two", 1002, frameOf("", { opcode: OPCODE.close, fin: false })),
     ]),
-    ...[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999].map((code) => answered(`${code}`, code, close(code))),
+    ...[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999].map((code) => answered(`${code}`, code, close(code))),
     ...[0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535].flatMap((code) => [
       answered(`${code}`, 1002, close(code)),
       answered(`${code} with a reason`, 1002, close(code, "reason")),
@@ -260,13 +318,31 @@ function closes({ say }) {
   ];
 }
 
-// In fragments, in pieces, and many of them; what is larger is in echo.test.mjs.
-function limits({ say, messageMax }) {
-  const said = say("a", Math.min(messageMax, 1 << 20));
+// By size, in fragments, in pieces, one after the other, and many at once. echo.test.mjs has random bytes, and readers that are slow.
+function limits({ say, hasBinary, messageMax }) {
+  const kinds = [
+    { kind: "text", of: (bytes) => say("a", bytes), opcode: OPCODE.text },
+    ...(hasBinary ? [{ kind: "binary", of: (bytes) => Buffer.alloc(bytes, 0xfe), opcode: OPCODE.binary }] : []),
+  ];
   const small = Array.from({ length: 1000 }, (_, i) => say(`${i}`));
+  const largest = Math.min(messageMax, SHORT ? 1 << 20 : 4 << 20);
   return [
-    ...[64, 1024, 65536].map((size) => ({ name: `fragments of ${size}`, writes: [Buffer.concat(fragments(said, Math.min(size, said.length / 2)))], answers: [{ said }] })),
-    ...[64, 512, 2048].map((size) => ({ name: `pieces of ${size}`, writes: chopped(frameOf(said.subarray(said.length - 65536)), size), answers: [{ said: said.subarray(said.length - 65536) }] })),
+    ...kinds.flatMap(({ kind, of, opcode }) => {
+      const answers = (bytes) => [{ said: of(bytes), opcode }];
+      const piece = Math.min(messageMax, 1 << 20);
+      return [
+        ...[16, 18, 20, 22, 23].map((bits) => 2 ** bits).filter((bytes) => bytes < messageMax && (!SHORT || bytes <= largest))
+          .map((bytes) => ({ name: `${bytes} bytes, ${kind}`, writes: [frameOf(of(bytes), { opcode })], answers: answers(bytes) })),
+        ...[6, 8, 10, 12, 14, 16, 18, 20, 22].map((bits) => 2 ** bits).filter((size) => size < largest)
+          .map((size) => ({ size, bytes: size < 1024 ? largest / 4 : largest }))
+          .map(({ size, bytes }) => ({ name: `${kind} in fragments of ${size}`, writes: [Buffer.concat(fragments(of(bytes), size, opcode))], answers: answers(bytes) })),
+        ...[64, 128, 256, 512, 1024, 2048].map((size) => ({ name: `${kind} in pieces of ${size}`, writes: chopped(frameOf(of(piece), { opcode }), size), answers: answers(piece) })),
+        ...[1, 16, 64, 256, 1024, 4096].map((bytes) => ({
+          name: `100 times ${bytes} bytes, ${kind}, each when the one before it is answered`,
+          steps: Array(100).fill({ writes: [frameOf(of(bytes), { opcode })], answers: answers(bytes) }),
+        })),
+      ];
+    }),
     { name: "1,000 messages", writes: [Buffer.concat(small.map((each) => frameOf(each)))], answers: small.map((each) => ({ said: each })) },
   ];
 }
@@ -291,17 +367,19 @@ async function checkAnswer(server, raw, answer) {
   }
 }
 
-async function runCase(server, { writes, answers }) {
+async function runCase(server, { writes, answers, steps = [{ writes, answers }] }) {
   const raw = await (await server.connect()).upgrade();
-  const ends = answers.at(-1)?.close !== undefined;
+  const ends = steps.at(-1).answers.at(-1)?.close !== undefined;
   const last = server.say(LAST);
-  for (const data of writes) raw.write(data);
-  if (!ends) raw.write(frameOf(last));
-  for (const answer of ends ? answers : [...answers, { said: last }]) await checkAnswer(server, raw, answer);
+  for (const [i, step] of steps.entries()) {
+    for (const data of step.writes) raw.write(data);
+    if (i === steps.length - 1 && !ends) raw.write(frameOf(last));
+    for (const answer of step.answers) await checkAnswer(server, raw, answer);
+  }
   if (ends) {
     raw.end();
     assert.equal(await raw.frame(), null, "nothing comes behind a close");
-  }
+  } else await checkAnswer(server, raw, { said: last });
   raw.destroy();
 }
 
