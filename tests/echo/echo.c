@@ -72,8 +72,8 @@ static void drop(struct echo *echo, struct peer *peer)
     io_close(echo->io, &peer->socket);
 }
 
-/* Sends what waits; ends our side when all is said, and the connection when the peer has ended its own. Not before: what
- * the peer sends behind its close frame would reset the connection, and it would lose what it has not read. */
+/* Sends what waits; ends our side when all is said, and the connection when the peer has ended its own. Not before:
+ * what the peer sends behind its close frame would reset the connection, and it would lose what it has not read. */
 static void flush(struct echo *echo, struct peer *peer)
 {
     if (peer->is_closing || io_is_sending(&peer->socket))
