@@ -133,7 +133,7 @@ struct conn {
 
     uint8_t state;
     bool is_reading_stopped : 1; /* nothing is received: the stash, or all stashes, had too much; or the peer ended */
-    bool has_peer_closed : 1;    /* the peer's end of stream came, or in CONN_CLOSING its close frame */
+    bool has_peer_closed : 1;    /* the peer's end of stream came */
     bool has_shut_down : 1;      /* our side was shut down */
     bool is_turned_away : 1;     /* by a full server: the count of connections leaves it out */
     bool is_websocket : 1;       /* the handshake is done: a close frame is possible */

@@ -95,6 +95,8 @@ void conn_closing_step(struct core *core, struct conn *conn)
         conn_queue_output(core, conn);
         return;
     }
+    /* Not on its close frame alone: what it still sends would reset the connection, and it would lose what it has not
+     * read. */
     if (conn->has_peer_closed) {
         conn_drop(core, conn);
         return;

@@ -122,11 +122,6 @@ static void next_event(struct core *core, struct conn *conn, char **data, size_t
         conn_work(core, conn)->ws = ws;
 }
 
-static bool is_ws_closed(const struct conn *conn)
-{
-    return conn->work != NULL && conn->work->ws.closed;
-}
-
 /* A ping over the rate gets no answer. */
 static void take_ping(struct core *core, struct conn *conn, const struct ws_event *event)
 {
@@ -152,10 +147,7 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
     case WS_EVENT_PING: take_ping(core, conn, event); return;
     case WS_EVENT_PONG: take_pong(core, conn); return;
     case WS_EVENT_FRAGMENT: count_fragment(core, conn); return;
-    case WS_EVENT_CLOSE:
-        conn->has_peer_closed = true;
-        conn_close(core, conn, event->code, "");
-        return;
+    case WS_EVENT_CLOSE: conn_close(core, conn, event->code, ""); return;
     case WS_EVENT_ERROR:
         refusal_note(core, event->code == 1011 ? REFUSAL_INPUT : REFUSAL_PROTOCOL, &conn_cold(core, conn)->address,
                      event->code == 1011 ? "a part of a message, and those of many take all memory for them"
@@ -164,21 +156,6 @@ static void on_ws_event(struct core *core, struct conn *conn, struct ws_event *e
         return;
     case WS_EVENT_MORE: return;
     }
-}
-
-/* CONN_CLOSING: after our close frame only the peer's close frame matters; after a protocol error no byte does. */
-static void discard(struct core *core, struct conn *conn, char **data, size_t *bytes)
-{
-    struct ws_event event;
-    if (conn->is_websocket && !is_ws_closed(conn)) {
-        next_event(core, conn, data, bytes, &event);
-        if (event.kind == WS_EVENT_CLOSE)
-            conn->has_peer_closed = true;
-    } else {
-        *bytes = 0;
-    }
-    if (conn->has_peer_closed)
-        conn_closing_step(core, conn);
 }
 
 void conn_head_free(struct core *core, struct conn *conn)
@@ -278,7 +255,7 @@ static void take_one(struct core *core, struct conn *conn, char **data, size_t *
     } else if (conn->state == CONN_API) {
         core->conns.callbacks->on_api_input(core, conn, data, bytes);
     } else if (conn->state == CONN_CLOSING) {
-        discard(core, conn, data, bytes);
+        *bytes = 0; /* behind a close frame of either side only the end of the stream matters */
     } else {
         next_event(core, conn, data, bytes, &event);
         on_ws_event(core, conn, &event);
@@ -370,12 +347,11 @@ int conn_stash_append(struct core *core, struct conn_stash *stash, const char *d
 }
 
 /* The stash has no memory: some input is lost, so the rest cannot be read. Nothing of a connection that is closing is
- * needed but the peer's close frame, so that is no refusal. */
+ * needed, so that is no refusal. */
 static void refuse_input(struct core *core, struct conn *conn)
 {
     if (conn->state == CONN_CLOSING) {
         conn_stash_free(core, conn);
-        conn_work(core, conn)->ws.closed = true;
         return;
     }
     refusal_note(core, REFUSAL_INPUT, &conn_cold(core, conn)->address, NULL);

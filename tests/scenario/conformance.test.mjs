@@ -288,6 +288,7 @@ function utf8({ say, takesAnyText }) {
 
 function closes({ say, messageMax }) {
   const said = say("before");
+  const many = Array.from({ length: 4000 }, (_, i) => say(`${i}`, 128));
   const large = Array((1 << 18) / Math.min(messageMax, 1 << 18)).fill(say("a", Math.min(messageMax, 1 << 18)));
   const answered = (name, code, ...writes) => ({ name, writes, answers: [{ close: code }] });
   return [
@@ -300,6 +301,11 @@ function closes({ say, messageMax }) {
       name: "behind 256 KiB and a text, before a ping",
       writes: [...[...large, said].map((each) => frameOf(each)), close(1000), ping("x")],
       answers: [...[...large, said].map((each) => ({ said: each })), { close: 1000 }],
+    },
+    {
+      name: "behind many texts that are not read yet, before as many",
+      writes: [Buffer.concat([...many.map((each) => frameOf(each)), close(1000), ...many.map((each) => frameOf(each))])],
+      answers: [...many.map((each) => ({ said: each })), { close: 1000 }],
     },
     ...alsoInBytes([
       answered("without a payload", 1000, frameOf("", { opcode: OPCODE.close })),

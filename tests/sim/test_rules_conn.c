@@ -139,7 +139,7 @@ Test(conn, input_that_finds_no_memory_to_wait_in_ends_the_connection_and_is_note
     harness_close(harness);
 }
 
-/* The peer sends nothing more that would cause the server to read what waits. */
+/* The peer sends nothing more that would cause the server to read what waits. Then it ends its side. */
 Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_closes)
 {
     struct harness *harness = harness_open(&(struct harness_options){.shards = 2, .memtable_bytes = 64 << 20});
@@ -154,6 +154,7 @@ Test(conn, a_close_that_waits_behind_what_is_not_read_is_seen_when_the_server_cl
     harness_stop(harness);
     harness_run_until_idle(harness);
     harness_hold_writes(harness, 1, false);
+    client_end(alice);
     harness_run_until_idle(harness);
     cr_assert(client_is_closed(alice), "without any time passing");
     harness_close(harness);
