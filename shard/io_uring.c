@@ -1,7 +1,9 @@
 /* io_uring.c: the ring of one thread: setup, entries, completions, wake-ups. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +26,8 @@
 /* If then more than so many are left, less should be received. */
 #define PRESSED_COMPLETIONS 128u
 #define SUBMIT_TRIES_MAX 1000
+/* While a write is in flight, a thread that has not slept for so long gives way. */
+#define GIVE_WAY_NS UINT64_C(200000)
 
 static const unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL
                                     | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG
@@ -130,6 +134,7 @@ void io_write_submit(struct io *io, struct io_write *write)
     struct io_uring_sqe *sqe = io_sqe(io);
     io_uring_prep_write(sqe, write->fd, write->data, write->bytes, write->offset);
     io_sqe_mark(sqe, IO_WRITE, write);
+    io->writes_in_flight++;
     /* The kernel starts block I/O only when it has taken all entries of a submission: behind a turn's sends, some 7 us
      * each, the disk would be idle. */
     submit(io);
@@ -218,7 +223,10 @@ static void complete(struct io *io, const struct io_uring_cqe *cqe)
     case IO_RECV_CANCEL: io_socket_on_recv_cancel(io, pointer, cqe->res); return;
     case IO_CLOSE: io_socket_on_close(io, pointer); return;
     case IO_RELEASE: io_socket_on_release(io, pointer); return;
-    case IO_WRITE: io->handlers->on_written(io->context, pointer, cqe->res); return;
+    case IO_WRITE:
+        io->writes_in_flight--;
+        io->handlers->on_written(io->context, pointer, cqe->res);
+        return;
     case IO_ACCEPT: io_accept_on_accept(io, pointer, cqe); return;
     case IO_ACCEPT_PAUSE: io_accept_on_pause(io, pointer); return;
     case IO_WAKE: io_wake_from_thread(pointer); return;
@@ -261,9 +269,39 @@ static int take_completions(struct io *io)
     return count;
 }
 
+/* How often this thread has slept: switched to another one by its own will. */
+static uint64_t count_sleeps(void)
+{
+    struct rusage usage;
+    int status = getrusage(RUSAGE_THREAD, &usage);
+    ASSERT(status == 0);
+    return (uint64_t)usage.ru_nvcsw;
+}
+
+/* Where the disk has a cache and cannot write through it (FUA), threads of the kernel complete a write, on the core
+ * that takes the disk's interrupt, in several steps of some microseconds. If that is this core, and this thread does
+ * not sleep, each step may wait for the next tick of the scheduler: 4 ms at 250 Hz. A thread that has slept does not
+ * give way: beside a program that spins on the core it would lose a tick each time. */
+static void give_way(struct io *io)
+{
+    if (io->writes_in_flight == 0)
+        return;
+    uint64_t now = now_ns();
+    if (now - io->gave_way_ns < GIVE_WAY_NS)
+        return;
+    io->gave_way_ns = now;
+    uint64_t sleeps = count_sleeps();
+    if (sleeps == io->sleeps) {
+        sched_yield();
+        io->gave_way_ns = now_ns();
+    }
+    io->sleeps = sleeps;
+}
+
 int io_gather(struct io *io, uint64_t wait_us)
 {
     int count = 0;
+    give_way(io);
     io->gathers_less = false;
     bool is_idle = io_uring_cq_ready(&io->ring) == 0 || !io->is_enabled;
     if (wait_us > 0 || is_idle || io_uring_sq_ready(&io->ring) > 0) {

@@ -4,7 +4,7 @@ import { CONNS, PATIENT, besideAttack, expectShortTurns } from "./lib/beside.mjs
 import { scenario } from "./lib/harness.mjs";
 import { clientHello } from "./lib/hello.mjs";
 import { Raw, frameOf, upgradeRequest } from "./lib/raw.mjs";
-import { scaled } from "./lib/server.mjs";
+import { LONG, scaled } from "./lib/server.mjs";
 
 // -- one session after the other --
 
@@ -115,6 +115,6 @@ scenario("a thousand connections with 1,024 requests unanswered each", { shards:
 
 // That a window gets no memory beyond the part that all of them have is tested in tests/unit/test_key_window.c.
 scenario("key windows of many users at once, and no key is forgotten", { shards: [1] }, async (harness) => {
-  await harness.start({ options: [...PATIENT, "--memtable-bytes", "8M"] });
-  await besideAttack(harness, "keys", { conns: 48, keys: 1030, again: 5 }, 128);
+  await harness.start({ options: LONG ? PATIENT : [...PATIENT, "--memtable-bytes", "8M"] });
+  await besideAttack(harness, "keys", LONG ? { conns: 1000, keys: 10000, again: 20 } : { conns: 48, keys: 1030, again: 5 }, LONG ? 2048 : 128);
 });
