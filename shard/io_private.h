@@ -69,8 +69,8 @@ struct io {
     uint64_t gather_ns;       /* how long this io_gather may go on */
     uint64_t calm_from_ns;    /* some time after turns were held the last time */
     uint32_t writes_in_flight;
-    uint64_t gave_way_ns; /* of CLOCK_MONOTONIC: when the thread gave way, or had slept, the last time */
-    uint64_t sleeps;      /* until then */
+    uint64_t give_way_at_ns; /* of CLOCK_MONOTONIC */
+    uint64_t sleeps;         /* of the thread when it gave way, or did not because it had slept, the last time */
     uint32_t listener_count;
     uint32_t socket_count;  /* adopted, neither closed nor released */
     uint32_t message_count; /* of `messages`: those of entries that are not submitted yet */

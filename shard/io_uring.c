@@ -26,8 +26,11 @@
 /* If then more than so many are left, less should be received. */
 #define PRESSED_COMPLETIONS 128u
 #define SUBMIT_TRIES_MAX 1000
-/* While a write is in flight, a thread that has not slept for so long gives way. */
+/* While a write is in flight, a thread that has not slept for so long gives way. If it then gets the core back only
+ * after the second time, it keeps it for the third. */
 #define GIVE_WAY_NS UINT64_C(200000)
+#define GAVE_LONG_NS UINT64_C(500000)
+#define KEEP_NS UINT64_C(200000000)
 
 static const unsigned setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL
                                     | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_TASKRUN_FLAG
@@ -280,21 +283,27 @@ static uint64_t count_sleeps(void)
 
 /* Where the disk has a cache and cannot write through it (FUA), threads of the kernel complete a write, on the core
  * that takes the disk's interrupt, in several steps of some microseconds. If that is this core, and this thread does
- * not sleep, each step may wait for the next tick of the scheduler: 4 ms at 250 Hz. A thread that has slept does not
- * give way: beside a program that spins on the core it would lose a tick each time. */
+ * not sleep, each step may wait for the next tick of the scheduler: 4 ms at 250 Hz. If another thread took the core for
+ * long, that was none of them: to such a one a thread that gives way again and again would lose more than its share. A
+ * thread that has slept does not give way either. */
 static void give_way(struct io *io)
 {
     if (io->writes_in_flight == 0)
         return;
     uint64_t now = now_ns();
-    if (now - io->gave_way_ns < GIVE_WAY_NS)
+    if (now < io->give_way_at_ns)
         return;
-    io->gave_way_ns = now;
     uint64_t sleeps = count_sleeps();
     if (sleeps == io->sleeps) {
+        if (io_uring_sq_ready(&io->ring) > 0)
+            submit(io);
+        uint64_t begun = now_ns();
         sched_yield();
-        io->gave_way_ns = now_ns();
+        now = now_ns();
+        if (now - begun > GAVE_LONG_NS)
+            now += KEEP_NS;
     }
+    io->give_way_at_ns = now + GIVE_WAY_NS;
     io->sleeps = sleeps;
 }
 
