@@ -216,13 +216,17 @@ static void recv_one(struct io *io, struct client *client)
     handlers()->on_recv(io->shard->context, socket, data, bytes > 0 ? (int)bytes : end_of(io, client));
 }
 
+#define ALL_AT_ONCE_IN 8u
+
 /* A client may have sent more than a buffer holds: then a turn has several completions for one connection, by chance
- * fewer than it could. */
+ * all that it could, or fewer. */
 static void recv_turn(struct io *io, struct client *client)
 {
+    struct chaos *chaos = harness_is_chaotic(io->harness) ? io->harness->chaos : NULL;
+    bool has_all = chaos == NULL || chaos_hits(chaos, ALL_AT_ONCE_IN);
     for (uint32_t i = 0; i < RECVS_OF_TURN_MAX && is_receivable(client); i++) {
         recv_one(io, client);
-        if (harness_is_chaotic(io->harness) && chaos_hits(io->harness->chaos, 2))
+        if (!has_all && chaos_hits(chaos, 2))
             return;
     }
 }

@@ -161,12 +161,15 @@ static void act_any(struct sim *sim, struct person *person, uint32_t what)
 #define RUDE_IN 6u
 #define RUDE_STALLED_IN 4u
 /* One in so many connections ends its side right after its login and a request or two. */
+#define RUDE_SILENT_IN 4u
 #define END_AT_ONCE_IN 12u
 
 static void go_on_rudely(struct sim *sim, struct person *person)
 {
     for (uint32_t i = below(sim, 12); i > 0; i--)
         act_any(sim, person, below(sim, 950));
+    if (chaos_hits(&sim->chaos, RUDE_SILENT_IN))
+        rude_send_silent(&sim->chaos, person->client);
     if (chaos_hits(&sim->chaos, RUDE_STALLED_IN) && may(sim, TROUBLE_STALL)) {
         person->is_stalled = person->was_stalled = true;
         person->reads_never = below(sim, 3) == 0;

@@ -8,6 +8,7 @@
 #include "sim_model.h"
 
 #define EMPTY_PIECES_MAX 40u
+#define SILENT_MAX 10000u
 
 /* A frame, and the code of the error that answers it. Without a code there is no answer, or a pong. */
 static const struct rude_kind {
@@ -73,6 +74,12 @@ void rude_send(struct rude *rude, struct chaos *chaos, struct client *client, ui
     uint32_t first_kind = chaos_hits(chaos, 2) ? 0 : chaos_below(chaos, KIND_COUNT);
     for (uint32_t i = 0; i < count; i++)
         send_one(rude, chaos, client, (first_kind + chaos_below(chaos, variety)) % KIND_COUNT, first_id);
+}
+
+void rude_send_silent(struct chaos *chaos, struct client *client)
+{
+    for (uint32_t left = chaos_below(chaos, SILENT_MAX); left > 0; left--)
+        client_send_frame(client, FRAME_PONG, "", 0);
 }
 
 void rude_take(struct rude *rude, const struct value *frame, uint64_t first_id)

@@ -24,6 +24,8 @@ struct rude {
 
 /* Sends random frames, at most RUDE_MAX; the requests among them have ids from `first_id` on. */
 void rude_send(struct rude *rude, struct chaos *chaos, struct client *client, uint64_t first_id);
+/* Sends very many frames that have no answer: the server reads on, since no output makes it pause. */
+void rude_send_silent(struct chaos *chaos, struct client *client);
 /* Checks an error that answers none of the connection's other requests. */
 void rude_take(struct rude *rude, const struct value *frame, uint64_t first_id);
 /* The login was answered: all that was sent before must have been answered. `pongs`: received so far. */
