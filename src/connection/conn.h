@@ -94,7 +94,7 @@ enum conn_state {
     CONN_LOGIN,    /* registered with its user; `last` is being read */
     CONN_REPLAY,   /* logged in, receives the entries after its cursor */
     CONN_LIVE,     /* logged in, receives each entry when it leaves the timeline */
-    CONN_CLOSING,  /* the last output drains; the socket closes after it */
+    CONN_CLOSING,  /* the last output drains, then the peer ends its side, or its time is over: the socket closes */
     CONN_CLOSED,   /* the kernel still has the socket */
 };
 

@@ -95,8 +95,8 @@ void conn_closing_step(struct core *core, struct conn *conn)
         conn_queue_output(core, conn);
         return;
     }
-    /* Not on its close frame alone: what it still sends would reset the connection, and it would lose what it has not
-     * read. */
+    /* The peer's close frame is not enough: bytes behind it would reset the connection, and the peer would lose what it
+     * has not read. */
     if (conn->has_peer_closed) {
         conn_drop(core, conn);
         return;
@@ -126,6 +126,14 @@ void conn_ended_step(struct core *core, struct conn *conn)
     timers_set(shard_timers(core->shard), &conn->timer, shard_monotonic_us(core->shard) + conn_silence_us(core));
 }
 
+/* A connection that closes already may have longer to read what waits for it. */
+static void limit_linger(struct core *core, struct conn *conn)
+{
+    uint64_t at_us = shard_monotonic_us(core->shard) + CLOSE_LINGER_US;
+    if (conn->timer.at_us > at_us)
+        timers_set(shard_timers(core->shard), &conn->timer, at_us);
+}
+
 void conns_close_all(struct core *core, const char *reason)
 {
     for (uint32_t slot = 0; slot < core->conns.table.slot_count; slot++) {
@@ -134,6 +142,8 @@ void conns_close_all(struct core *core, const char *reason)
             continue;
         if (conn->state == CONN_HTTP)
             conn_drop(core, conn);
+        else if (conn->state == CONN_CLOSING)
+            limit_linger(core, conn);
         else if (conn->state != CONN_CLOSED)
             conn_close(core, conn, 1001, reason);
     }

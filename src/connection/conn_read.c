@@ -118,7 +118,7 @@ static void next_event(struct core *core, struct conn *conn, char **data, size_t
     if (conn->work != NULL)
         ws = conn->work->ws;
     ws_next(&ws, core->conns.ws_pool, data, bytes, event_r);
-    if (conn->work != NULL || ws.parser != NULL || ws.closed)
+    if (conn->work != NULL || ws.parser != NULL)
         conn_work(core, conn)->ws = ws;
 }
 
@@ -255,7 +255,7 @@ static void take_one(struct core *core, struct conn *conn, char **data, size_t *
     } else if (conn->state == CONN_API) {
         core->conns.callbacks->on_api_input(core, conn, data, bytes);
     } else if (conn->state == CONN_CLOSING) {
-        *bytes = 0; /* behind a close frame of either side only the end of the stream matters */
+        *bytes = 0;
     } else {
         next_event(core, conn, data, bytes, &event);
         on_ws_event(core, conn, &event);
@@ -346,21 +346,15 @@ int conn_stash_append(struct core *core, struct conn_stash *stash, const char *d
     return 0;
 }
 
-/* The stash has no memory: some input is lost, so the rest cannot be read. Nothing of a connection that is closing is
- * needed, so that is no refusal. */
+/* The stash has no memory: some input is lost, so the rest cannot be read. */
 static void refuse_input(struct core *core, struct conn *conn)
 {
-    if (conn->state == CONN_CLOSING) {
-        conn_stash_free(core, conn);
-        return;
-    }
     refusal_note(core, REFUSAL_INPUT, &conn_cold(core, conn)->address, NULL);
     if (conn->state == CONN_HANDOVER || conn->state == CONN_API) {
         conn_drop(core, conn);
         return;
     }
     conn_stash_free(core, conn);
-    conn_work(core, conn)->ws.closed = true;
     conn_close(core, conn, 1011, "the memory for input is used up: reconnect later");
 }
 
@@ -374,7 +368,7 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
         refuse_input(core, conn);
         return;
     }
-    if ((conn_is_logged_in(conn) || conn->state == CONN_CLOSING) && !conn->is_reading_stopped
+    if (conn_is_logged_in(conn) && !conn->is_reading_stopped
         && (stash->end - stash->begin > CONN_STASH_PAUSE_BYTES || is_stash_tight(core)
             || (stash->end - stash->begin > STASH_SMALL_BYTES && is_stash_long(core)))) {
         conn->is_reading_stopped = true;
@@ -384,9 +378,12 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
 
 void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
-    if (!conn_has_stash(conn))
+    if (conn->state == CONN_CLOSING && turn_may(&core->turn, TURN_INPUT))
+        turn_spend(&core->turn, TURN_INPUT, 1);
+    else if (conn->state != CONN_CLOSING && !conn_has_stash(conn))
         consume(core, conn, &data, &bytes, TURN_INPUT_SHARE);
-    if (bytes == 0 || conn->state == CONN_CLOSED)
+    /* Of what comes while it closes, only the end of the stream matters. */
+    if (bytes == 0 || conn->state == CONN_CLOSED || conn->state == CONN_CLOSING)
         return;
     stash_bytes(core, conn, data, bytes);
     conn_queue_resume(core, conn);

@@ -182,6 +182,46 @@ Test(conn, a_client_refused_by_a_full_server_is_counted_apart_until_it_has_gone)
     harness_close(harness);
 }
 
+Test(conn, a_client_that_goes_on_behind_its_close_frame_has_two_seconds_and_nothing_waits_in_memory)
+{
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
+    struct core *core = harness_core(harness, 0);
+    struct client *alice = client_login(harness, 0, "alice", "");
+    client_send_frame(alice, 0x88, "\x03\xe8", 2);
+    for (uint32_t second = 0; second < 2; second++) {
+        for (uint32_t i = 0; i < 5000; i++)
+            client_send(alice, "{\"op\":\"ping\",\"id\":1}");
+        harness_run_until_idle(harness);
+        cr_assert(!client_is_closed(alice) && client_bytes_left(alice) == 0);
+        cr_assert_eq(core->conns.stash_bytes, 0);
+        harness_advance(harness, 900000);
+        harness_run_until_idle(harness);
+    }
+    harness_advance(harness, 300000);
+    harness_run_until_idle(harness);
+    cr_assert(client_is_closed(alice));
+    harness_close(harness);
+}
+
+Test(conn, a_stop_waits_two_seconds_for_a_client_that_ended_its_side_and_reads_nothing)
+{
+    struct harness *harness = harness_open(&(struct harness_options){.shards = 1});
+    struct client *alice = client_login(harness, 0, "alice", "");
+    client_stall(alice, true);
+    client_send(alice, "{\"op\":\"ping\",\"id\":1}");
+    client_end(alice);
+    harness_run_until_idle(harness);
+    harness_advance(harness, 3000000);
+    harness_run_until_idle(harness);
+    cr_assert(!client_is_closed(alice), "it has as long as a silent client");
+    harness_stop(harness);
+    harness_run_until_idle(harness);
+    harness_advance(harness, 2100000);
+    harness_run_until_idle(harness);
+    cr_assert(client_is_closed(alice));
+    harness_close(harness);
+}
+
 static void expect_error(struct client *client, const char *code)
 {
     json_t *frame = client_expect(client, "error");
