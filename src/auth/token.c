@@ -75,11 +75,9 @@ static const char *explain_no_jwt(struct span token)
         dots += token.data[i] == '.';
     if (dots == 4)
         return "the token has five parts, so it may be encrypted (JWE): have its issuer sign it only, as a JWT of "
-               "three "
-               "parts";
+               "three parts";
     return "the token is no JWT of three parts with dots between them; if it is an opaque access token, have its "
-           "issuer "
-           "make JWTs for this server";
+           "issuer make JWTs for this server";
 }
 
 static const char *cut(struct span token, struct parts *parts_r)

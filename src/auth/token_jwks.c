@@ -197,7 +197,8 @@ static bool take_key(struct token_loader *loader, const struct jwk *jwk)
 static bool take_set(struct token_loader *loader, json_t *root)
 {
     json_t *keys = json_object_get(root, "keys");
-    uint32_t before = loader->keys->count;
+    uint32_t before = loader->keys->count, skipped_before = loader->keys->skipped_count;
+    size_t skipped_bytes = strlen(loader->keys->skipped); /* of the files before this one */
     if (keys == NULL && json_object_get(root, "kty") != NULL) {
         struct jwk jwk = {root, "the key"};
         if (!take_key(loader, &jwk))
@@ -216,7 +217,9 @@ static bool take_set(struct token_loader *loader, json_t *root)
            || token_files_fail(loader,
                                "has no key that can be used: one for signatures (\"use\":\"sig\") is wanted: RSA for "
                                "RS256, EC with P-256 for ES256, or OKP with Ed25519 for EdDSA%s%.200s",
-                               loader->keys->skipped_count > 0 ? "; it has " : "", loader->keys->skipped);
+                               loader->keys->skipped_count > skipped_before ? "; it has " : "",
+                               loader->keys->skipped + skipped_bytes
+                                   + (skipped_bytes > 0 ? strspn(loader->keys->skipped + skipped_bytes, ", ") : 0));
 }
 
 bool token_files_take_jwks(struct token_loader *loader, const char *data, size_t bytes)

@@ -44,9 +44,10 @@ static const struct cause causes[REFUSAL_COUNT] = {
     [REFUSAL_ADMIN_PAGE] = {"admin_page", "if a program sent the request, let it send no Origin, and 127.0.0.1 or "
                                           "localhost as Host, or start the server with --host or --admin-token-file"},
     [REFUSAL_EXCHANGES] = {"exchanges", "programs open more HTTP connections than they use: let them keep fewer"},
-    [REFUSAL_BUSY] = {"busy", "the reason names what is short; if it is the disk, look at it, else raise --memory"},
-    [REFUSAL_REQUEST] = {"request",
-                         "the client has an error: its developer finds what a request must be in PROTOCOL.md"},
+    [REFUSAL_BUSY] = {"busy", "the reason names what is short: look at the disk, or at the cluster's log, or raise "
+                              "--memory"},
+    [REFUSAL_REQUEST] = {"request", "the client has an error: what a request must be stands in PROTOCOL.md, for "
+                                    "programs in docs/HTTP_API.md"},
     [REFUSAL_PROTOCOL] = {"protocol", "the client, or something between, breaks the WebSocket protocol: use a "
                                       "library for it"},
 };
@@ -119,8 +120,11 @@ void refusal_note_status(struct core *core, uint16_t status, const struct addres
     case 408:
     case 413:
     case 415:
+    case 417:
     case 426:
-    case 431: refusal_note(core, REFUSAL_REQUEST, address, message); return;
+    case 431:
+    case 501:
+    case 505: refusal_note(core, REFUSAL_REQUEST, address, message); return;
     default: return;
     }
 }

@@ -59,8 +59,8 @@ void refusal_note(struct core *core, enum refusal refusal, const struct address 
 /* The same, for an error that a request gets. Causes of their own (rates, tokens) and failures of the store are not
  * noted here. `message` is the error's: the reason. */
 void refusal_note_error(struct core *core, enum error_code code, const struct address *address, const char *message);
-/* The same, for the status of an answer by HTTP: 400, 408, 413, 415, 426, 431; others have a cause of their own, or are
- * no refusals. */
+/* The same, for the status of an answer by HTTP: 400, 408, 413, 415, 417, 426, 431, 501, 505; others have a cause of
+ * their own, or are no refusals. */
 void refusal_note_status(struct core *core, uint16_t status, const struct address *address, const char *message);
 /* The name of a cause, as in the log. Static; any thread. */
 const char *refusal_cause(uint32_t refusal);
