@@ -116,5 +116,5 @@ scenario("a thousand connections with 1,024 requests unanswered each", { shards:
 // That a window gets no memory beyond the part that all of them have is tested in tests/unit/test_key_window.c.
 scenario("key windows of many users at once, and no key is forgotten", { shards: [1] }, async (harness) => {
   await harness.start({ options: LONG ? PATIENT : [...PATIENT, "--memtable-bytes", "8M"] });
-  await besideAttack(harness, "keys", LONG ? { conns: 1000, keys: 10000, again: 20 } : { conns: 48, keys: 1030, again: 5 }, LONG ? 2048 : 128);
+  await besideAttack(harness, "keys", LONG ? { conns: 200, keys: 10000, again: 20 } : { conns: 48, keys: 1030, again: 5 }, LONG ? 2048 : 128);
 });
