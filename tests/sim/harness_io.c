@@ -51,16 +51,32 @@ void io_adopt(struct io *io, struct io_socket *socket, int fd)
     client->is_end_reported = false; /* the next owner of a released socket finds the end once more */
 }
 
+/* Whether a receive would complete. */
+static bool is_receivable(const struct client *client)
+{
+    const struct io_socket *socket = client->socket;
+    return socket != NULL && (socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) != 0
+           && (socket->flags & (SOCKET_CLOSING | SOCKET_RELEASING)) == 0
+           && (client_bytes_left(client) > 0 || ((client->is_gone || client->has_ended) && !client->is_end_reported));
+}
+
+/* A receive that begins counts as activity if the next turn completes it. */
+static void begin_recv(struct io *io, struct io_socket *socket, uint8_t flag)
+{
+    bool has_begun = (socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) == 0;
+    socket->flags |= flag;
+    if (has_begun && is_receivable(client_of(io, socket)))
+        io->harness->activity++;
+}
+
 void io_recv_once(struct io *io, struct io_socket *socket)
 {
-    (void)io;
-    socket->flags |= SOCKET_RECV_ONCE;
+    begin_recv(io, socket, SOCKET_RECV_ONCE);
 }
 
 void io_recv_start(struct io *io, struct io_socket *socket)
 {
-    (void)io;
-    socket->flags |= SOCKET_RECV_MANY;
+    begin_recv(io, socket, SOCKET_RECV_MANY);
 }
 
 void io_recv_stop(struct io *io, struct io_socket *socket)
@@ -183,15 +199,6 @@ static bool leave_turn(struct io *io, struct client *client)
 }
 
 #define RECVS_OF_TURN_MAX 64u
-
-/* Whether a receive would complete. */
-static bool is_receivable(const struct client *client)
-{
-    const struct io_socket *socket = client->socket;
-    return socket != NULL && (socket->flags & (SOCKET_RECV_ONCE | SOCKET_RECV_MANY)) != 0
-           && (socket->flags & (SOCKET_CLOSING | SOCKET_RELEASING)) == 0
-           && (client_bytes_left(client) > 0 || ((client->is_gone || client->has_ended) && !client->is_end_reported));
-}
 
 /* What a receive without bytes returns. A peer that is gone resets the connection; in chaos it has ended its side
  * before, and the next send fails. */
