@@ -1,12 +1,15 @@
-// A port on loopback that nothing listened on a moment ago.
+// A port on loopback that nothing listened on a moment ago. It is below those that the kernel gives for port 0: while the
+// test's server is down, no server of another test gets it.
 import net from "node:net";
 
+const FIRST = 10000;
+const END = 32768;
+
 export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
+  return new Promise((resolve) => {
+    const port = FIRST + Math.floor(Math.random() * (END - FIRST));
+    const server = net.createServer();
+    server.once("error", () => resolve(freePort()));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
   });
 }
