@@ -378,11 +378,14 @@ static void stash_bytes(struct core *core, struct conn *conn, const char *data, 
 
 void conn_take_bytes(struct core *core, struct conn *conn, char *data, size_t bytes)
 {
-    if (conn->state == CONN_CLOSING && turn_may(&core->turn, TURN_INPUT))
-        turn_spend(&core->turn, TURN_INPUT, 1);
-    else if (conn->state != CONN_CLOSING && !conn_has_stash(conn))
-        consume(core, conn, &data, &bytes, TURN_INPUT_SHARE);
     /* Of what comes while it closes, only the end of the stream matters. */
+    if (conn->state == CONN_CLOSING) {
+        if (turn_may(&core->turn, TURN_INPUT))
+            turn_spend(&core->turn, TURN_INPUT, 1);
+        return;
+    }
+    if (!conn_has_stash(conn))
+        consume(core, conn, &data, &bytes, TURN_INPUT_SHARE);
     if (bytes == 0 || conn->state == CONN_CLOSED || conn->state == CONN_CLOSING)
         return;
     stash_bytes(core, conn, data, bytes);
