@@ -106,7 +106,7 @@ static bool has_memory(const struct core *core, uint8_t share)
     if (bytes >= limit || heap_bytes > heap_max)
         return false;
     uint64_t room = core->generations.must_wait ? generation_room(core) : limit - bytes;
-    uint64_t reserve = limit / (core->generations.must_wait ? FAIR_SHARE_RESERVE : FAIR_SHARE_RESERVE_SMALL);
+    uint64_t reserve = core->generations.must_wait ? limit / FAIR_SHARE_RESERVE : limit / FAIR_SHARE_RESERVE_SMALL;
     if (heap_max - heap_bytes < room)
         room = heap_max - heap_bytes;
     return fair_share_admits(fair_share_cost(share), room, reserve);
