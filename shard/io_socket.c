@@ -10,7 +10,7 @@
 /* So many sockets that take turns receive at a time. */
 #define TURNS_MAX 64u
 /* One that receives in small parts counts as so many. */
-#define PART_TURNS 4u
+#define PART_TURNS 8u
 /* Once in so many times they receive though they are held. */
 #define HELD_MAX 8u
 /* So long after turns were held, a socket with more than a buffer goes on taking turns. */

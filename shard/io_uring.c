@@ -18,7 +18,7 @@
 #define GATHER_ROUNDS_MAX 64
 /* After this time, and what io_gather_longer adds to it, io_gather asks for no more: nothing else counts what receives
  * of single bytes cost the kernel. The clock is read once for so many completions. */
-#define GATHER_NS UINT64_C(200000)
+#define GATHER_NS UINT64_C(100000)
 #define GATHER_NS_MAX UINT64_C(3000000)
 #define CLOCK_COMPLETIONS 4
 /* After io_gather_less, io_gather handles so many more of the completions that are there. */

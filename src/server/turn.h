@@ -93,7 +93,7 @@ static const struct turn_limit turn_limits[TURN_KINDS] = {
 /* Past this counted work a turn ends as soon as each kind has had its minimum, an eighth of its budget. */
 #define TURN_WORK_NS (2000000u / TURN_SCALE)
 /* The length of a turn, with the kernel's work to send: at first, and what each message adds. */
-#define TURN_SHORT_NS (200000u / TURN_SCALE)
+#define TURN_SHORT_NS (100000u / TURN_SCALE)
 #define TURN_STORED_NS 3000u     /* a message or a mark that gets its place in the WAL batch */
 #define TURN_DELIVERED_NS 10000u /* one that has become durable: its answer and a push are two sends */
 #define TURN_SEND_NS 4000u       /* a connection with output: the kernel's part, by profile */
