@@ -155,14 +155,25 @@ static void flush_conns(struct core *core)
     }
 }
 
+/* Behind all else: a handshake takes as long as hundreds of frames, and neither the WAL write nor an answer waits for
+ * it. What comes of it, such as a login, has its steps in the next turn. Returns whether there must be one. */
+static bool shake_hands(struct core *core)
+{
+    if (list_is_empty(&core->tls.queue))
+        return false;
+    tls_step_all(core);
+    flush_conns(core);
+    return true;
+}
+
 /* Whether a queue has work for the next turn. Checked after all steps, since a step may add work to another queue. */
 static bool has_carried(const struct core *core)
 {
     return delivery_is_behind(core) || seens_have_carried(core) || !list_is_empty(&core->fanouts.queue)
            || history_is_behind(core) || (conn_may_resume(core) && conn_has_resuming(core))
            || page_reads_are_behind(core) || posts_are_behind(core) || exchanges_are_behind(core)
-           || !list_is_empty(&core->batches.reading) || !list_is_empty(&core->tls.queue)
-           || !list_is_empty(&core->replays.queue) || !list_is_empty(&core->skips.queue) || presence_is_behind(core)
+           || !list_is_empty(&core->batches.reading) || !list_is_empty(&core->replays.queue)
+           || !list_is_empty(&core->skips.queue) || presence_is_behind(core)
            || !list_is_empty(&core->conversations.queue) || watch_is_behind(core);
 }
 
@@ -183,7 +194,6 @@ static bool on_turn_end(void *context)
     history_continue(core);
     page_reads_continue(core);
     conversations_step(core);
-    tls_step_all(core);
     conn_resume_all(core);
     batches_continue(core);
     posts_continue(core);
@@ -204,6 +214,7 @@ static bool on_turn_end(void *context)
         stop_step(core);
     io_hold_turns(shard_io(core->shard), conn_has_resuming(core));
     flush_conns(core);
+    more |= shake_hands(core);
     uint64_t turn_us = clock_monotonic_us(core->server->clock) - shard_monotonic_us(core->shard);
     turn_over(&core->turn, turn_us);
     histogram_record(&core->metrics.turn, metrics_turn_shape, turn_us);

@@ -88,7 +88,7 @@ static const struct turn_limit turn_limits[TURN_KINDS] = {
 
 /* Handshakes of TLS: one in each turn, and more while all of the turn took less than this by the clock. One takes 0.1
  * ms (resumed, or with a P-256 key) to 1 ms (RSA-2048), by the certificate: so it is not counted in units. */
-#define TURN_HANDSHAKES_US (200u / TURN_SCALE)
+#define TURN_HANDSHAKES_US (100u / TURN_SCALE)
 
 /* Past this counted work a turn ends as soon as each kind has had its minimum, an eighth of its budget. */
 #define TURN_WORK_NS (2000000u / TURN_SCALE)
