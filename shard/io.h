@@ -135,6 +135,9 @@ void io_trim(struct io *io);
  * on_written. */
 void io_write_submit(struct io *io, struct io_write *write);
 
+/* The kernel takes what is queued now, and not when the loop waits next. */
+void io_submit(struct io *io);
+
 /* Queues a wake-up of another loop, which sleeps in io_wait or io_gather. */
 void io_wake(struct io *io, struct io *target);
 /* Wakes a loop. Any thread. */

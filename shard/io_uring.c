@@ -143,6 +143,13 @@ void io_write_submit(struct io *io, struct io_write *write)
     submit(io);
 }
 
+void io_submit(struct io *io)
+{
+    ASSERT_ON_OWNER(io);
+    if (io_uring_sq_ready(&io->ring) > 0)
+        submit(io);
+}
+
 void io_wake(struct io *io, struct io *target)
 {
     ASSERT_ON_OWNER(io);

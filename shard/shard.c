@@ -241,6 +241,13 @@ static void wake_others(struct shard *shard)
         worker_wake(shard->workers[i]);
 }
 
+void shard_flush(struct shard *shard)
+{
+    ASSERT_ON_SHARD(shard);
+    wake_others(shard);
+    io_submit(shard->io);
+}
+
 static void read_clocks(struct shard *shard)
 {
     shard->wall_us = clock_wall_us(shard->group->options.clock);

@@ -93,6 +93,9 @@ int shard_worker_open(struct shard *shard, const char *name, enum shard_worker_k
 void shard_worker_close(struct shard *shard, struct worker **worker);
 /* The next turn begins in `us` at the latest. Finer than a timer, and for the next turn only. */
 void shard_wake_within(struct shard *shard, uint64_t us);
+/* Within a turn, before long work: what it has queued so far (sends, letters, jobs of workers) leaves now, and not at
+ * its end. */
+void shard_flush(struct shard *shard);
 /* The thread ends after this turn and on_finish. */
 void shard_finish(struct shard *shard);
 /* Whether the calling thread is this shard's. Any thread. The simulator's double says true. */

@@ -156,11 +156,13 @@ static void flush_conns(struct core *core)
 }
 
 /* Behind all else: a handshake takes as long as hundreds of frames, and neither the WAL write nor an answer waits for
- * it. What comes of it, such as a login, has its steps in the next turn. Returns whether there must be one. */
+ * it: all that the turn has queued leaves before. What comes of it, such as a login, has its steps in the next turn.
+ * Returns whether there must be one. */
 static bool shake_hands(struct core *core)
 {
     if (list_is_empty(&core->tls.queue))
         return false;
+    shard_flush(core->shard);
     tls_step_all(core);
     flush_conns(core);
     return true;

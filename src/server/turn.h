@@ -86,7 +86,7 @@ static const struct turn_limit turn_limits[TURN_KINDS] = {
     [TURN_ARRIVALS] = {2048 / TURN_SCALE, 500, 1},
 };
 
-/* Handshakes of TLS: one in each turn, and more while all of the turn took less than this by the clock. One takes 0.1
+/* Handshakes of TLS: one in each turn, and more while those of the turn took less than this by the clock. One takes 0.1
  * ms (resumed, or with a P-256 key) to 1 ms (RSA-2048), by the certificate: so it is not counted in units. */
 #define TURN_HANDSHAKES_US (100u / TURN_SCALE)
 

@@ -69,6 +69,7 @@ struct shard {
     bool is_started;
     bool is_finished;
     bool has_more;
+    bool has_flushed; /* shard_flush was called in this turn */
     uint32_t signals;
     uint64_t activity;
 };

@@ -66,6 +66,11 @@ void shard_wake_within(struct shard *shard, uint64_t us)
     harness_advance(shard->harness, (int64_t)us);
 }
 
+void shard_flush(struct shard *shard)
+{
+    shard->has_flushed = true;
+}
+
 void shard_finish(struct shard *shard)
 {
     shard->is_finished = true;
@@ -205,6 +210,7 @@ void harness_turn(struct harness *harness, uint32_t index)
         return;
     harness->turn_calls = 0;
     harness->running = shard;
+    shard->has_flushed = false;
     if (harness->chaos != NULL)
         harness->chaos->turns++;
     if (!shard->is_started) {

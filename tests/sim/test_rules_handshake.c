@@ -87,7 +87,12 @@ static void peer_step(struct peer *peer, const char *data, size_t bytes)
 struct seen {
     const struct harness *harness;
     uint32_t hellos;
-    bool was_written; /* the WAL write was in flight when the ClientHello was read */
+    const struct client *other;
+    size_t other_bytes; /* that it had got before the turn */
+    /* When the ClientHello was read: */
+    bool was_written;  /* the WAL write was in flight */
+    bool was_answered; /* the other client had its answer */
+    bool was_flushed;  /* and these had left */
 };
 
 static int on_hello(SSL *ssl, int *alert, void *context)
@@ -97,10 +102,12 @@ static int on_hello(SSL *ssl, int *alert, void *context)
     (void)alert;
     seen->hellos++;
     seen->was_written = seen->harness->shards[0].io.write != NULL;
+    seen->was_answered = seen->other->in_bytes > seen->other_bytes;
+    seen->was_flushed = seen->harness->shards[0].has_flushed;
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-Test(handshake, the_wal_write_of_the_turn_is_in_flight_before_a_hello_is_read)
+Test(handshake, the_wal_write_and_the_answers_of_the_turn_leave_before_a_hello_is_read)
 {
     struct secure secure;
     struct peer peer;
@@ -115,19 +122,26 @@ Test(handshake, the_wal_write_of_the_turn_is_in_flight_before_a_hello_is_read)
     harness_run_until_idle(harness);
     harness_hold_writes(harness, 0, true);
     client_send(alice, "{\"op\":\"send\",\"id\":1,\"to\":\"%s\",\"text\":\"x\"}", harness_name(harness, 0, 1));
+    client_send(alice, "{\"op\":\"ping\",\"id\":2}");
+    seen.other = alice;
+    seen.other_bytes = alice->in_bytes;
     peer_step(&peer, NULL, 0);
     for (uint32_t i = 0; i < TURNS_MAX && seen.hellos == 0; i++)
         harness_turn(harness, 0);
     cr_assert_eq(seen.hellos, 1);
     cr_assert(seen.was_written);
+    cr_assert(seen.was_answered);
+    cr_assert(seen.was_flushed);
     harness_hold_writes(harness, 0, false);
     harness_run_until_idle(harness);
+    json_decref(client_expect(alice, "ok"));
     json_decref(client_expect(alice, "ok"));
     peer_close(&peer);
     secure_close(&secure);
 }
 
-/* Nothing else would wake the shard: a login that came in the same bytes would lie until then. */
+/* What came with its end, such as a login, has steps of a turn before it: nothing else would wake the shard for them.
+ */
 Test(handshake, a_turn_that_ends_one_asks_for_another_turn)
 {
     static const char head[] = "GET /ws HTTP/1.1\r\nHost: x\r\n\r\n";
