@@ -6,6 +6,7 @@ import path from "node:path";
 import { Api } from "./lib/api.mjs";
 import { onServers, scenario } from "./lib/harness.mjs";
 import { makeKey, makeToken } from "./lib/jwt.mjs";
+import { Scrape } from "./lib/metrics.mjs";
 import { Raw } from "./lib/raw.mjs";
 import { makeDataDir, removeDataDir, scaled, until } from "./lib/server.mjs";
 import { wholeTimeline } from "./lib/traffic.mjs";
@@ -361,6 +362,9 @@ scenario("large bodies that come slowly leave room for small ones", { shards: [1
     slow.push(raw);
   }
   const client = new Api(harness.server.admin);
+  // A request that comes before both have room for all could take what the second one needs: that one would be refused.
+  const used = async () => (await Scrape.take(harness.server)).sum("chitchat_memory_used_bytes", { use: "programs" });
+  await until("room for both bodies", async () => (await used()) >= 2 * ((8 << 20) - 1), { every: 50 });
   const large = { body: { from: "alice", to: "bob", text: "x".repeat(100000) } };
   await until("their memory to be used up", async () => (await client.request("POST", MESSAGES, large)).status === 503);
   for (let n = 0; n < 5; n++) await post(client, { from: "alice", to: "bob", text: "s".repeat(1000 * n + 1) });
