@@ -12,8 +12,8 @@
  * left to the next owner. io_close may follow io_release; then on_closed comes instead of on_released.
  *
  * Operations are queued, and io_wait and io_gather submit them all in one system call. Earlier than that, the queue is
- * submitted by io_write_submit and when it is full. Nothing here blocks but io_wait and io_gather with a timeout;
- * io_gather may give the core to others for a moment.
+ * submitted by io_write_submit, io_submit and when it is full. Nothing here blocks but io_wait and io_gather with a
+ * timeout; io_gather may give the core to others for a moment.
  */
 #ifndef CHITCHAT_SHARD_IO_H
 #define CHITCHAT_SHARD_IO_H

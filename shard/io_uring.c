@@ -302,8 +302,7 @@ static void give_way(struct io *io)
         return;
     uint64_t sleeps = count_sleeps();
     if (sleeps == io->sleeps) {
-        if (io_uring_sq_ready(&io->ring) > 0)
-            submit(io);
+        io_submit(io);
         uint64_t begun = now_ns();
         sched_yield();
         now = now_ns();

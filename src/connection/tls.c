@@ -231,8 +231,7 @@ static void step_one(struct core *core, struct tls *tls)
 
 void tls_step_all(struct core *core)
 {
-    if (list_is_empty(&core->tls.queue))
-        return;
+    ASSERT(!list_is_empty(&core->tls.queue));
     struct clock *clock = core->server->clock;
     uint64_t begun_us = clock_monotonic_us(clock);
     uint64_t us = 0;

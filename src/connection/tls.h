@@ -73,7 +73,7 @@ size_t tls_data_max(struct core *core, const struct conn *conn);
 bool tls_is_queued(struct core *core, const struct conn *conn);
 /* Whether the input ends in the midst of a record. */
 bool tls_has_part(struct core *core, const struct conn *conn);
-/* End of a turn: continues handshakes. */
+/* End of a turn: continues handshakes. Some wait for it (asserted). */
 void tls_step_all(struct core *core);
 /* Input during the handshake. */
 void tls_take_handshake(struct core *core, struct conn *conn, const char *data, size_t bytes);

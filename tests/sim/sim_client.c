@@ -160,8 +160,8 @@ static void act_any(struct sim *sim, struct person *person, uint32_t what)
 /* One in so many connections is rude; one in so many rude ones does not read for a while, or never. */
 #define RUDE_IN 6u
 #define RUDE_STALLED_IN 4u
-/* One in so many connections ends its side right after its login and a request or two. */
 #define RUDE_SILENT_IN 4u
+/* One in so many connections ends its side right after its login and a request or two. */
 #define END_AT_ONCE_IN 12u
 
 static void go_on_rudely(struct sim *sim, struct person *person)

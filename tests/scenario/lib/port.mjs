@@ -6,10 +6,10 @@ const FIRST = 10000;
 const END = 32768;
 
 export function freePort() {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const port = FIRST + Math.floor(Math.random() * (END - FIRST));
     const server = net.createServer();
-    server.once("error", () => resolve(freePort()));
+    server.once("error", (error) => (error.code === "EADDRINUSE" ? resolve(freePort()) : reject(error)));
     server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
   });
 }
