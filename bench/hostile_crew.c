@@ -105,6 +105,7 @@ static void open_some(struct hostile_crew *crew)
         }
         crew->closed_count--;
         crew->tally.connects++;
+        (void)sched_yield();
     }
     uint32_t open = crew->slot_count - crew->closed_count;
     crew->tally.open_max = open > crew->tally.open_max ? open : crew->tally.open_max;
@@ -141,8 +142,10 @@ static void take_turn(struct hostile_crew *crew)
     struct epoll_event events[EVENTS];
     open_some(crew);
     int count = epoll_wait(crew->epoll, events, EVENTS, WAIT_MS);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         hostile_slot_on_ready(crew, &crew->slots[events[i].data.u32], events[i].events);
+        (void)sched_yield();
+    }
     sample(crew);
     if (crew->begun_count == crew->slot_count || crew->full_us != 0)
         atomic_store(&crew->is_in_place, true);

@@ -1,7 +1,10 @@
 /*
  * hostile_crew.h: the attackers: all connections of one plan, in one thread with one epoll. They stand for other
  * machines, but share a core with the probe (hostile_probe.h) and with the kernel's threads that carry the server's
- * writes to the disk. So the thread is of the class SCHED_IDLE: it runs while the core has nothing else to do. When the
+ * writes to the disk. So the thread is of the class SCHED_IDLE: it runs while the core has nothing else to do. That
+ * class counts only within the thread's scheduling group, and the kernel makes one of each session (autogroup);
+ * beside the kernel's threads the whole group is like any other, and let them wait for up to a tick of 4 ms. So the
+ * thread also gives way (sched_yield) after each connect, each connection's turn, and each write of several. When the
  * crew is stopped, it closes its connections and does not wait for answers. All functions are for one thread, the
  * caller's.
  */

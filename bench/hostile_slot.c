@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -85,6 +86,8 @@ static int write_some(struct hostile_crew *crew, struct hostile_slot *slot)
             return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         advance(crew, slot, (size_t)sent);
         end_side_if_due(crew, slot);
+        if (writes > 1)
+            (void)sched_yield();
     }
     return 0;
 }
