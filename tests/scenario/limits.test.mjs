@@ -265,7 +265,7 @@ scenario("what is no valid request leaves a line with the reason and the address
   await harness.server.stop();
   const lines = linesOf(harness.server.stderr, "refused").filter((line) => line.includes("cause=request"));
   assert.ok(lines.length >= 1 && lines.length <= harness.shards, lines.join("\n")); // one a minute and shard
-  const reasons = /reason="(the Host header is missing|this path is a WebSocket[^"]*|unknown op[^"]*|[^"]*\btext\b[^"]*)" hint=".*PROTOCOL\.md.*"$/;
+  const reasons = /reason="(the Host header is missing|this path is a WebSocket[^"]*|op must be one of [^"]*|[^"]*\btext\b[^"]*)" hint="[^"]* stands in PROTOCOL\.md, for programs in docs\/HTTP_API\.md"$/;
   for (const line of lines) assert.match(line, new RegExp(`address=127\\.0\\.0\\.[12] count=1 left_out=0 ${reasons.source}`));
   const counts = [...harness.server.stderr.matchAll(/event=refusals .*\brequest=(\d+)/g)];
   assert.equal(counts.reduce((sum, [, count]) => sum + Number(count), 0), 6, harness.server.stderr);
