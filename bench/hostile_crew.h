@@ -1,12 +1,12 @@
 /*
  * hostile_crew.h: the attackers: all connections of one plan, in one thread with one epoll. They stand for other
  * machines, but share a core with the probe (hostile_probe.h) and with the kernel's threads that carry the server's
- * writes to the disk. So the thread is of the class SCHED_IDLE: it runs while the core has nothing else to do. That
- * class counts only within the thread's scheduling group, and the kernel makes one of each session (autogroup);
- * beside the kernel's threads the whole group is like any other, and let them wait for up to a tick of 4 ms. So the
- * thread also gives way (sched_yield) after each connect, each connection's turn, and each write of several. When the
- * crew is stopped, it closes its connections and does not wait for answers. All functions are for one thread, the
- * caller's.
+ * writes to the disk. So the thread is of the class SCHED_IDLE. That class counts only within the thread's scheduling
+ * group, and the kernel makes one group of each session (autogroup): the probe goes first, but beside the kernel's
+ * threads the whole group is like any other, and makes them wait for up to a tick of 4 ms. So the thread also gives way
+ * (sched_yield): after each connect, after each connection's turn, and after each write where a turn may have several.
+ * When the crew is stopped, it closes its connections and does not wait for answers. All functions are for one thread,
+ * the caller's, in which hostile_crew_fill does its work.
  */
 #ifndef CHITCHAT_BENCH_HOSTILE_CREW_H
 #define CHITCHAT_BENCH_HOSTILE_CREW_H
