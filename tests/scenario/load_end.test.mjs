@@ -44,9 +44,8 @@ describe("load: a server that stalls over the end of the measured time", { concu
     assert.ok(report.ok.p90 > 1e6, `${report.ok.p90} us`);
     assert.ok(report.late_sends > 900, `${report.late_sends}`);
     assert.ok(report.acknowledged < 1700, "a rate counts the answers in the measured time");
-    // No window held a send back. On a busy machine the generator may be late when measuring ends, and say so.
-    assert.deepEqual([report.held_by_window, report.overdue], [false, 0], stdout);
-    assert.doesNotMatch(stdout, /no connection had room|never left/);
+    assert.deepEqual([report.held_by_window, report.overdue], [false, 0], stdout.slice(-2000));
+    assert.doesNotMatch(stdout, /BEHIND/, stdout.slice(-2000));
   });
 
   it("open loop: sends that the window held back leave later, and are measured", async () => {
